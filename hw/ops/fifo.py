@@ -1,0 +1,75 @@
+"""First-in first-out buffer between two operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..cells import HlsCall, RtlCell
+from ..resources import Resources, srl_or_memory
+from ..timing import Channel, Process
+from ..types import StreamType
+from .base import Folding, Operator, require
+
+__all__ = ["Fifo"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fifo(Operator):
+    """A FIFO; it also cuts every path between the handshakes of its two neighbours.
+
+    In the cycle model it is a channel (hw/timing.py): a beat written in cycle t can be read in t + 1.
+
+    Parameters
+    ----------
+    stream : StreamType
+    per_beat : int
+        Elements in a beat.
+    depth : int
+        Beats of room, at least 2 (1 would halve the rate).
+    """
+
+    stream: StreamType
+    per_beat: int
+    depth: int
+    plumbing: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.stream.beats(self.per_beat)
+        require(self.depth >= 2, f"a Fifo needs a depth of at least 2, not {self.depth}")
+
+    @property
+    def inputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    @property
+    def outputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    def reference(self, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+        return values
+
+    def beat_elements(self, folding: Folding) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (self.per_beat,), (self.per_beat,)
+
+    def cycles(self, folding: Folding) -> int:
+        return self.stream.beats(self.per_beat)
+
+    def processes(
+        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
+    ) -> list[Process]:
+        raise TypeError("a Fifo is a Channel in the cycle model")
+
+    def resources(self, folding: Folding) -> Resources:
+        width = self.stream.beat_bits(self.per_beat)
+        pointer = self.depth.bit_length()
+        return Resources(lut=3 * pointer + 4 + width, ff=3 * pointer + 3 + width) + srl_or_memory(self.depth - 1, width)
+
+    def rtl(self, folding: Folding) -> RtlCell:
+        return RtlCell("bx_fifo", {"W": self.stream.beat_bits(self.per_beat), "DEPTH": self.depth})
+
+    def hls(self, folding: Folding) -> HlsCall | None:
+        return None

@@ -1,0 +1,93 @@
+"""Regroups the elements of a stream into narrower or wider beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..cells import HlsCall, RtlCell
+from ..resources import Resources
+from ..timing import Channel, Process, pipeline
+from ..types import StreamType
+from .base import Folding, Operator, require
+
+__all__ = ["WidthConvert"]
+
+
+@dataclass(frozen=True, eq=False)
+class WidthConvert(Operator):
+    """Beats of ``source`` elements to beats of ``target`` elements; one divides the other.
+
+    Parameters
+    ----------
+    stream : StreamType
+        Not masked.
+    source, target : int
+        Elements in an input and in an output beat; each divides a frame's elements.
+    """
+
+    stream: StreamType
+    source: int
+    target: int
+    plumbing: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(not self.stream.masked, "WidthConvert cannot regroup a masked stream; fold both ends alike")
+        require(
+            self.source != self.target and max(self.source, self.target) % min(self.source, self.target) == 0,
+            f"WidthConvert from {self.source} to {self.target} elements: one must divide the other",
+        )
+        for per_beat in (self.source, self.target):
+            self.stream.beats(per_beat)
+
+    @property
+    def inputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    @property
+    def outputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    @property
+    def ratio(self) -> int:
+        """Narrow beats in a wide one."""
+        return max(self.source, self.target) // min(self.source, self.target)
+
+    def reference(self, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+        return values
+
+    def beat_elements(self, folding: Folding) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (self.source,), (self.target,)
+
+    def cycles(self, folding: Folding) -> int:
+        return self.stream.beats(min(self.source, self.target))
+
+    def _steps(self) -> Iterator[tuple[bool, bool]]:
+        ratio, widen = self.ratio, self.target > self.source
+        for _ in range(self.stream.beats(max(self.source, self.target))):
+            for k in range(ratio):
+                yield (True, k == ratio - 1) if widen else (k == 0, True)
+
+    def processes(
+        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
+    ) -> list[Process]:
+        return pipeline(ins[0], outs[0], self._steps, latency=1, frames=frames)
+
+    def resources(self, folding: Folding) -> Resources:
+        wide = self.stream.beat_bits(max(self.source, self.target))
+        counter = self.ratio.bit_length()
+        # widening is a write enable per part; narrowing a two-input multiplexer per bit
+        lut = self.ratio + counter if self.target > self.source else wide + counter
+        return Resources(lut=lut, ff=wide + counter + 1)
+
+    def rtl(self, folding: Folding) -> RtlCell:
+        bits = self.stream.element.bits
+        return RtlCell("bx_width_convert", {"IN_W": self.source * bits, "OUT_W": self.target * bits})
+
+    def hls(self, folding: Folding) -> HlsCall:
+        bits = self.stream.element.bits
+        beats = self.stream.beats(max(self.source, self.target))
+        return HlsCall("width_convert.hpp", "width_convert", (self.source * bits, self.target * bits, beats))
