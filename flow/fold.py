@@ -1,0 +1,247 @@
+"""Folding: how much hardware each operator gets, and the plumbing between operators."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import BitexpertError
+from ..hw.graph import Dataflow, Node
+from ..hw.ops.fifo import Fifo
+from ..hw.ops.matvec import MatVec
+from ..hw.ops.sliding_window import SlidingWindow
+from ..hw.ops.width_convert import WidthConvert
+from ..hw.performance import bottleneck, size_fifos
+from ..hw.resources import Resources
+from ..hw.types import StreamType
+from .board import Board
+
+__all__ = ["FoldingError", "estimate", "fold", "folding_config", "read_folding"]
+
+# Share of a board's LUTs that automatic folding may plan with; the rest is for DMA, interconnect and routing.
+LUT_SHARE = 0.6
+BRAM_SHARE = 0.8
+
+
+class FoldingError(BitexpertError):
+    """A folding that is illegal, unreachable or does not fit its neighbour."""
+
+
+def read_folding(path: Path) -> dict[str, dict[str, int]]:
+    """Read a folding file in FINN's JSON form: ``{"Defaults": {}, "matvec_0": {"PE": 4, "SIMD": 8}}``.
+
+    Attributes that FINN has and bitexpert does not need (``ram_style``, ``resType``, ``mem_mode``) are ignored.
+
+    Raises
+    ------
+    FoldingError
+        The file is missing, is not JSON, or is not of that form.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise FoldingError(f"cannot read the folding file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise FoldingError(f"{path} is not JSON: {error}") from None
+    if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
+        raise FoldingError(f'{path}: expected {{"Defaults": {{}}, "<node>": {{"PE": 1, "SIMD": 1}}}}')
+    result = {}
+    for name, attributes in data.items():
+        if name == "Defaults":
+            continue
+        numbers = {k: v for k, v in attributes.items() if k in ("PE", "SIMD")}
+        for key, value in numbers.items():
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise FoldingError(f"{path}: {name}.{key} must be a whole number, not {value!r}")
+        result[name] = numbers
+    return result
+
+
+def folding_config(graph: Dataflow) -> dict[str, Any]:
+    """The folding of a graph in the form that :func:`read_folding` reads."""
+    return {"Defaults": {}, **{n.name: dict(n.folding) for n in graph.nodes if n.folding}}
+
+
+def estimate(graph: Dataflow) -> Resources:
+    """Estimated resources of a graph, plumbing included."""
+    return sum((n.op.resources(n.folding) for n in graph.nodes), Resources())
+
+
+def fold(
+    graph: Dataflow,
+    board: Board,
+    *,
+    target_fps: float | None = None,
+    folding: Mapping[str, Mapping[str, int]] | None = None,
+) -> Dataflow:
+    """Fold a graph: choose PE and SIMD, insert WidthConverts and FIFOs, compute the FIFO depths.
+
+    Parameters
+    ----------
+    graph : Dataflow
+        As lowered.
+    board : Board
+        Its clock turns frames a second into cycles; its resources bound automatic folding.
+    target_fps : float, optional
+        Frames a second to reach with the least hardware. Without it and without ``folding``: the fastest
+        folding that is estimated to fit the board.
+    folding : mapping, optional
+        Node -> attributes, as :func:`read_folding` returns; wins over ``target_fps``.
+
+    Raises
+    ------
+    FoldingError
+        An illegal value (the legal ones are named), or a target that no folding reaches (the best is named).
+    """
+    if folding is not None:
+        chosen = _apply(graph, folding)
+    elif target_fps is not None:
+        if not target_fps > 0 or math.isinf(target_fps):
+            raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
+        chosen = _for_cycles(graph, int(board.clock_mhz * 1e6 / target_fps), strict=True)
+        if chosen is None:
+            best = _for_cycles(graph, 1, strict=False)
+            assert best is not None
+            name, cycles = bottleneck(best)
+            raise FoldingError(
+                f"{target_fps:g} frames/s at {board.clock_mhz:g} MHz is out of reach: {name} needs {cycles} cycles"
+                f" fully unfolded, at most {board.clock_mhz * 1e6 / cycles:.0f} frames/s"
+            )
+    else:
+        chosen = _fastest(graph, board)
+    return size_fifos(_with_fifos(_with_width_converts(chosen)))
+
+
+def _apply(graph: Dataflow, folding: Mapping[str, Mapping[str, int]]) -> Dataflow:
+    names = {n.name for n in graph.nodes}
+    for name in folding:
+        if name not in names:
+            raise FoldingError(f"the folding names {name!r}, which is no node; nodes: {', '.join(sorted(names))}")
+    nodes = [replace(n, folding=n.op.check_folding(n.name, folding.get(n.name, {}))) for n in graph.nodes]
+    return graph.replace(nodes)
+
+
+@dataclass(frozen=True)
+class _Option:
+    folding: dict[str, int]
+    cycles: int
+    cost: float
+
+
+def _options(node: Node) -> list[_Option]:
+    legal = node.op.foldings()
+    options = []
+    for values in itertools.product(*legal.values()):
+        folding = dict(zip(legal, values, strict=True))
+        need = node.op.resources(folding)
+        # a BRAM18 is weighed by its share of a 7-series device: about 190 LUTs come with each
+        cost = need.lut + need.lutram + 190 * need.bram18 + 240 * need.dsp
+        options.append(_Option(folding, node.op.cycles(folding), cost))
+    return sorted(options, key=lambda o: (o.cost, o.cycles))
+
+
+def _for_cycles(graph: Dataflow, cycles: int, *, strict: bool) -> Dataflow | None:
+    """The cheapest folding with at most ``cycles`` a frame; the fastest, or None if strict, where there is none."""
+    chosen = {}
+    for node in graph.nodes:
+        options = _options(node)
+        fitting = [o for o in options if o.cycles <= cycles]
+        if not fitting and strict:
+            return None
+        chosen[node.name] = fitting[0] if fitting else min(options, key=lambda o: (o.cycles, o.cost))
+    folded = {name: option.folding for name, option in chosen.items()}
+    # a window and the MatVec behind it share their SIMD where they can: a masked stream cannot be regrouped
+    producers = graph.producers()
+    for node in graph.nodes:
+        source = producers.get(node.inputs[0])
+        if isinstance(node.op, MatVec) and source and isinstance(source[0].op, SlidingWindow):
+            legal = source[0].op.foldings()["SIMD"]
+            simd = folded[node.name]["SIMD"]
+            folded[source[0].name]["SIMD"] = simd if simd in legal else math.gcd(simd, legal[-1])
+    result = graph.replace(replace(n, folding=folded[n.name]) for n in graph.nodes)
+    return None if strict and bottleneck(result)[1] > cycles else result
+
+
+def _fastest(graph: Dataflow, board: Board) -> Dataflow:
+    slowest, fastest = _for_cycles(graph, 1 << 60, strict=False), _for_cycles(graph, 1, strict=False)
+    assert slowest is not None
+    assert fastest is not None
+    low, high, best = bottleneck(fastest)[1], bottleneck(slowest)[1], slowest
+    if not _fits(slowest, board):
+        need = estimate(slowest).rounded()
+        raise FoldingError(
+            f"the network does not fit {board.name} even fully folded: it needs about {need['lut']} LUTs and"
+            f" {need['bram18']} BRAM18 of {board.lut} and {board.bram18}; choose a larger board or a smaller network"
+        )
+    while low < high:
+        middle = (low + high) // 2
+        candidate = _for_cycles(graph, middle, strict=False)
+        assert candidate is not None
+        if _fits(candidate, board):
+            best, high = candidate, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def _fits(graph: Dataflow, board: Board) -> bool:
+    need = estimate(graph)
+    return (
+        need.lut + need.lutram <= LUT_SHARE * board.lut
+        and need.bram18 <= BRAM_SHARE * board.bram18
+        and need.dsp <= board.dsp
+    )
+
+
+def _with_width_converts(graph: Dataflow) -> Dataflow:
+    """Insert WidthConverts where the ends of a stream disagree on the elements in a beat."""
+    producers = graph.producers()
+    nodes: list[Node] = []
+    count = itertools.count()
+    for node in graph.nodes:
+        inputs = list(node.inputs)
+        for i, stream in enumerate(node.inputs):
+            want = node.op.beat_elements(node.folding)[0][i]
+            have = graph.per_beat(stream) if stream in producers else want
+            if have == want:
+                continue
+            kind = graph.type_of(stream)
+            if kind.masked:
+                source = producers[stream][0].name
+                raise FoldingError(
+                    f"{source} and {node.name} share a zero-padded stream and must have the same SIMD:"
+                    f" {source} has {have}, {node.name} has {want}"
+                )
+            steps = [want] if max(have, want) % min(have, want) == 0 else [math.gcd(have, want), want]
+            for target in steps:
+                name, out = f"width_convert_{next(count)}", f"{stream}_x{target}"
+                nodes.append(Node(name, WidthConvert(kind, have, target), (inputs[i],), (out,)))
+                inputs[i], have = out, target
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return graph.replace(nodes)
+
+
+def _with_fifos(graph: Dataflow) -> Dataflow:
+    """Put a Fifo on every stream, on the inputs and the outputs too."""
+    nodes: list[Node] = []
+    count = itertools.count()
+
+    def fifo(kind: StreamType, per_beat: int, source: str, target: str) -> Node:
+        return Node(f"fifo_{next(count)}", Fifo(kind, per_beat, 2), (source,), (target,))
+
+    for node in graph.nodes:
+        wanted = node.op.beat_elements(node.folding)[0]
+        for stream, kind, per_beat in zip(node.inputs, node.op.inputs, wanted, strict=True):
+            nodes.append(fifo(kind, per_beat, stream, f"{stream}_q"))
+        nodes.append(replace(node, inputs=tuple(f"{s}_q" for s in node.inputs)))
+    for stream in graph.outputs:
+        nodes.append(fifo(graph.type_of(stream), graph.per_beat(stream), stream, f"{stream}_q"))
+    tensors = {s: t for stream, t in graph.tensors.items() for s in (stream, f"{stream}_q")}
+    result = graph.replace(nodes, outputs=tuple(f"{s}_q" for s in graph.outputs), tensors=tensors)
+    result.validate_folding()
+    return result

@@ -1,0 +1,45 @@
+"""Rendering of templates/: StrictUndefined, no arithmetic in templates, each file written whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+__all__ = ["render", "write_text"]
+
+FOLDER = Path(__file__).parents[1] / "templates"
+
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FOLDER),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def render(template: str, context: Any) -> str:
+    """Render ``templates/<template>`` with the fields of a context dataclass.
+
+    Parameters
+    ----------
+    template : str
+        Path below templates/, e.g. ``rtl/accelerator.sv.j2``.
+    context : dataclass instance
+    """
+    if not is_dataclass(context):
+        raise TypeError(f"a template takes a dataclass, not {type(context).__name__}")
+    values = {f.name: getattr(context, f.name) for f in fields(context)}
+    return _environment.get_template(template).render(values)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place, then move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

@@ -1,0 +1,192 @@
+"""The RTL rung: the emitted SystemVerilog, simulated with Verilator."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..hw.graph import Dataflow
+from .streams import Difference, compare_beats, write_beats
+from .toolchain import CPP, ToolError, cache_folder, compiler, digest, run_tool, verilator_root
+
+__all__ = ["RtlRun", "SimulationHang", "build_rtl", "lint_rtl", "run_rtl"]
+
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+FLAGS = ("-std=c++17", "-O2", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
+
+
+class SimulationHang(ToolError):
+    """Nothing moved in the simulated design for a long time."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class RtlRun:
+    """What one run of the RTL showed.
+
+    Parameters
+    ----------
+    differences : list of Difference
+        Empty if every beat of every stream is right.
+    done : ndarray of int
+        Cycle of the last output beat of each frame; cycle 0 is the first input beat.
+    cycles : mapping of str to ndarray of int
+        Stream -> cycle of each beat of the first frames.
+    streams : int
+        Streams compared.
+    """
+
+    differences: list[Difference]
+    done: np.ndarray
+    cycles: Mapping[str, np.ndarray]
+    streams: int
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the first input beat to the last output beat of the first frame."""
+        return int(self.done[0])
+
+    @property
+    def interval(self) -> float:
+        """Cycles between frames, mean over the steady state."""
+        warm = min(2, len(self.done) - 1)
+        return float(self.done[-1] - self.done[warm]) / max(1, len(self.done) - 1 - warm)
+
+
+def _verilator(arguments: list[str | Path], purpose: str, cwd: Path, log: Path | None = None) -> None:
+    root = verilator_root()
+    run_tool(
+        [root / "bin" / "verilator_bin", *arguments], purpose, cwd=cwd, env={"VERILATOR_ROOT": str(root)}, log=log
+    )
+
+
+def lint_rtl(folder: Path, top: str = "accelerator") -> None:
+    """Lint an emitted design with all of Verilator's warnings on; any warning is an error.
+
+    Raises
+    ------
+    ToolError
+    """
+    _verilator(["--lint-only", "-Wall", "--top-module", top, "-f", "sources.f"], "Verilator lint", folder.resolve())
+
+
+def _runtime() -> list[Path]:
+    """Verilator's run-time library, compiled once for all designs."""
+    include = verilator_root() / "include"
+    sources = [include / name for name in RUNTIME]
+    key = digest(sources, compiler(), *FLAGS)[:16]
+    objects = []
+    for source in sources:
+        target = cache_folder() / f"{source.stem}-{key}.o"
+        if not target.exists():
+            part = target.with_suffix(f".{os.getpid()}.part")
+            run_tool(
+                [compiler(), *FLAGS, f"-I{include}", f"-I{include}/vltstd", "-c", source, "-o", part],
+                "compiling Verilator's run-time library",
+            )
+            part.replace(target)
+        objects.append(target)
+    return objects
+
+
+def build_rtl(folder: Path, work: Path) -> Path:
+    """Compile an emitted RTL design into a simulator.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``emit_rtl`` wrote.
+    work : Path
+        For the compiled files; a simulator of the same sources is used again.
+
+    Returns
+    -------
+    Path of the program.
+    """
+    folder = folder.resolve()
+    sources = [*folder.glob("*.sv"), *(folder / "sim").iterdir(), CPP / "rtl_testbench.cpp"]
+    program = work.resolve() / f"simulate-{digest(sources, *FLAGS)[:16]}"
+    if program.exists():
+        return program
+    work.mkdir(parents=True, exist_ok=True)
+    include = verilator_root() / "include"
+    with tempfile.TemporaryDirectory(prefix="verilate-", dir=work) as scratch:
+        target = Path(scratch).resolve()
+        arguments: list[str | Path] = ["--cc", "--top-module", "accelerator", "-Wno-fatal", "-O3", "--x-assign", "fast"]
+        arguments += ["--Mdir", target, folder / "sim" / "public.vlt", "-f", "sources.f"]
+        _verilator(arguments, "Verilator", folder, log=target / "verilator.log")
+        unit = target / "all.cpp"
+        parts = sorted(target.glob("Vaccelerator*.cpp"))
+        unit.write_text("".join(f'#include "{part.name}"\n' for part in [*parts, CPP / "rtl_testbench.cpp"]))
+        unit.write_text(unit.read_text().replace('"rtl_testbench.cpp"', f'"{CPP / "rtl_testbench.cpp"}"'))
+        includes = [f"-I{d}" for d in (target, folder / "sim", include, include / "vltstd")]
+        run_tool(
+            [compiler(), *FLAGS, *includes, unit, *_runtime(), "-o", target / "program", "-lpthread"],
+            "compiling the RTL simulation",
+        )
+        (target / "program").replace(program)
+    return program
+
+
+def run_rtl(
+    program: Path,
+    folder: Path,
+    graph: Dataflow,
+    values: Mapping[str, np.ndarray],
+    *,
+    stall_percent: int = 0,
+    seed: int = 1,
+    cycle_frames: int = 0,
+    idle_limit: int = 1_000_000,
+    scratch: Path | None = None,
+) -> RtlRun:
+    """Run frames through the simulator and compare every stream with the reference.
+
+    Parameters
+    ----------
+    program : Path
+        From :func:`build_rtl`.
+    folder : Path
+        The emitted design (its memories are read from there).
+    graph : Dataflow
+        The folded graph that was emitted.
+    values : mapping of str to ndarray
+        The reference, as ``graph.run`` returns it; its inputs are the stimulus.
+    stall_percent : int
+        Chance in every cycle that an input offers nothing new and that an output is not ready.
+    seed : int
+        Of the stalls.
+    cycle_frames : int
+        Frames whose beats' cycles are recorded.
+    idle_limit : int
+        Cycles without any beat after which the design counts as hung.
+    scratch : Path, optional
+        Folder for the beats; a temporary one by default.
+
+    Raises
+    ------
+    SimulationHang
+        The message says which streams stand still and where.
+    """
+    frames = len(values[graph.inputs[0]])
+    with tempfile.TemporaryDirectory(prefix="rtl-", dir=scratch) as name:
+        beats = Path(name).resolve()
+        for stream in graph.inputs:
+            write_beats(graph, stream, values[stream], beats / f"in_{stream}.bin")
+        command = [program, beats, frames, stall_percent, seed, cycle_frames, idle_limit]
+        done = run_tool([str(w) for w in command], "RTL simulation", cwd=folder, ok=(0, 3, 5))
+        differences = compare_beats("rtl", graph, graph.streams(), values, beats)
+        if done.returncode == 5:
+            raise ToolError(f"RTL simulation: {done.stderr.strip()}")
+        if done.returncode == 3:
+            where = f"; first difference: {differences[0]}" if differences else ""
+            raise SimulationHang(f"RTL simulation hangs: {done.stderr.strip()}{where}")
+        cycles = {s: np.fromfile(beats / f"{s}.cycles", dtype=np.uint32).astype(np.int64) for s in graph.streams()}
+        finished = np.loadtxt(beats / "done.txt", dtype=np.int64, ndmin=1)
+    return RtlRun(differences, finished, cycles, len(graph.streams()))
