@@ -43,6 +43,8 @@ class RtlCell:
     inputs, outputs : sequence of str
         Port prefixes in the order of the operator's inputs and outputs: prefix ``s_axis`` means
         the ports ``s_axis_tdata``, ``s_axis_tvalid`` and ``s_axis_tready``.
+        Prefixes ``m_axis[0]``, ``m_axis[1]`` ... are slices of the vector ports ``m_axis_*``; stream i
+        is slice i, stream 0 in the low bits. They stand in ascending order (Fork).
     submodules : sequence of str
         Further modules of ``hw/rtl`` that the module instantiates.
     """

@@ -205,8 +205,11 @@ class Dataflow:
         return values
 
     # -- files ----------------------------------------------------------------------------------
-    def save(self, json_path: Path, npz_path: Path) -> None:
-        """Write the graph and its weights; each file is complete or absent."""
+    def save(self, json_path: Path, npz_path: Path | None = None) -> None:
+        """Write the graph and, unless ``npz_path`` is None, its weights; each file is complete or absent.
+
+        A folded graph has the weights of the graph that was folded, so it needs no file of its own.
+        """
         nodes, arrays = [], {}
         for node in self.nodes:
             scalars, tables = node.op.to_dict()
@@ -228,10 +231,11 @@ class Dataflow:
             "tensors": dict(self.tensors),
             "meta": dict(self.meta),
         }
-        part = npz_path.with_name(npz_path.name + ".part")
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        part.replace(npz_path)
+        if npz_path is not None:
+            part = npz_path.with_name(npz_path.name + ".part")
+            with part.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            part.replace(npz_path)
         part = json_path.with_name(json_path.name + ".part")
         part.write_text(json.dumps({**head, "nodes": nodes}, indent=1) + "\n")
         part.replace(json_path)

@@ -91,7 +91,7 @@ def int_for(low: int, high: int) -> Element:
     """The narrowest integer element that holds ``low..high``."""
     if low >= 0:
         return uint_t(max(1, int(high).bit_length()))
-    return int_t(max((-low - 1).bit_length(), int(high).bit_length()) + 1)
+    return int_t(max((-low - 1).bit_length(), max(0, int(high)).bit_length()) + 1)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..hw.graph import Dataflow
 from .streams import Difference, compare_beats, write_beats
 from .toolchain import CPP, ToolError, cache_folder, compiler, digest, run_tool, verilator_root
 
-__all__ = ["RtlRun", "SimulationHang", "build_rtl", "lint_rtl", "run_rtl"]
+__all__ = ["RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl"]
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 FLAGS = ("-std=c++17", "-O2", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
@@ -74,6 +74,18 @@ def lint_rtl(folder: Path, top: str = "accelerator") -> None:
     ToolError
     """
     _verilator(["--lint-only", "-Wall", "--top-module", top, "-f", "sources.f"], "Verilator lint", folder.resolve())
+
+
+def lint_cells(cells: list[Path]) -> None:
+    """Lint cells one by one, each with its default parameters and the others of its folder at hand.
+
+    Raises
+    ------
+    ToolError
+    """
+    for cell in cells:
+        arguments: list[str | Path] = ["--lint-only", "-Wall", "-Wno-DECLFILENAME", "-y", cell.parent.resolve()]
+        _verilator([*arguments, "--top-module", cell.stem, cell.resolve()], f"lint of {cell.name}", cell.parent)
 
 
 def _runtime() -> list[Path]:
@@ -190,3 +202,13 @@ def run_rtl(
         cycles = {s: np.fromfile(beats / f"{s}.cycles", dtype=np.uint32).astype(np.int64) for s in graph.streams()}
         finished = np.loadtxt(beats / "done.txt", dtype=np.int64, ndmin=1)
     return RtlRun(differences, finished, cycles, len(graph.streams()))
+
+
+if __name__ == "__main__":  # python -m bitexpert.sim.rtl CELL.sv ... : what `make lint` runs
+    import sys
+
+    try:
+        lint_cells([Path(name) for name in sys.argv[1:]])
+    except ToolError as error:
+        sys.exit(str(error))
+    print(f"{len(sys.argv) - 1} cells pass Verilator's lint")

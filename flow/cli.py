@@ -1,0 +1,258 @@
+"""The command line.
+
+Exit status: 0 all is well; 1 a rung of the ladder differs or hangs; 2 the input cannot be used (the message
+says what to change); 3 a tool is missing or failed; 4 an error inside bitexpert.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from .. import __version__
+from ..errors import BitexpertError
+
+__all__ = ["app", "main"]
+
+EPILOG = (
+    "Exit status: 0 all is well, 1 a rung differs or hangs, 2 the input cannot be used, 3 a tool is missing or failed,"
+    " 4 an error inside bitexpert. Add --debug to see where an error comes from."
+)
+app = typer.Typer(
+    help="Turns trained high-capacity binary neural networks into FPGA accelerators, proven equal bit for bit.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=1))
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        console.print(text, highlight=False)
+
+
+def _on_step(quiet: bool):
+    def show(name: str, number: int, count: int, runs: bool) -> None:
+        what = "Running step" if runs else "Step is up to date"
+        _say(f"{what}: {name} \\[{number}/{count}]", quiet)
+
+    return show
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML), or the name of a bundled one: digits.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to make.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in that folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network and leave a run folder with its checkpoint."""
+    from . import api
+
+    result = api.train(recipe, out, overwrite=overwrite, progress=not as_json)
+    if as_json:
+        _print_json(result)
+    else:
+        _say(f"held-out accuracy {result['accuracy']:.2%} after {result['seconds']:.0f} s: {out / 'model.pt'}", False)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="model.pt of a run folder.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="QONNX file to write.")],
+) -> None:
+    """Export a checkpoint to one QONNX file, checked against the network."""
+    from . import api
+
+    path = api.export(checkpoint, out)
+    _say(f"exported {path} ({path.stat().st_size / 1024:.0f} KiB); qonnx computes the same scores as torch", False)
+
+
+@app.command()
+def build(
+    model: Annotated[Path, typer.Argument(help="QONNX file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Build folder; an earlier build there is resumed.")],
+    board: Annotated[str | None, typer.Option(help="Board, e.g. pynq-z2.")] = None,
+    target_fps: Annotated[float | None, typer.Option(help="Frames a second to reach with the least hardware.")] = None,
+    folding: Annotated[Path | None, typer.Option(help="Folding in FINN's JSON form; wins over --target-fps.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Send the k best classes instead of the scores.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input", help="Frames (.npy) for the checks.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Enables the torch rung of simulate.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Build configuration (YAML).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate the accelerator: streamline, lower, fold, emit RTL, HLS and Vivado scripts."""
+    from . import api
+    from .config import read_config
+
+    settings = read_config(
+        config,
+        board=board,
+        target_fps=target_fps,
+        folding_config_file=folding,
+        top_k=top_k,
+        verify_input_npy=input_file,
+        checkpoint=checkpoint,
+    )
+    result = api.build(model, out, settings, on_step=_on_step(as_json))
+    performance = json.loads((out / "report" / "estimate_network_performance.json").read_text())
+    if as_json:
+        _print_json({"folder": str(out), "seconds": result.steps, "performance": performance})
+        return
+    _say(
+        f"{out}: about {performance['estimated_throughput_fps']:,.0f} frames/s at"
+        f" {performance['clock_mhz']:g} MHz (estimate). Next: bitexpert simulate {out}",
+        False,
+    )
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Build folder.")],
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="Frames (.npy); default: those of the build.")
+    ] = None,
+    rungs: Annotated[str | None, typer.Option(help="Comma-separated; default: all that are possible.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Use the first N frames.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class of each frame (.npy): also print the accuracy.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run frames through the ladder and compare every rung with the exported model."""
+    from . import api
+    from .present import rung_line, simulation_summary
+
+    report = api.simulate(
+        folder,
+        input_file=input_file,
+        rungs=rungs.split(",") if rungs else None,
+        samples=samples,
+        labels=labels,
+        on_rung=None if as_json else (lambda result: _say(rung_line(result), False)),
+    )
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        _say(simulation_summary(report), False)
+    if report.mismatches:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Build folder.")],
+    as_json: Json = False,
+) -> None:
+    """Show what a build is made of, what it needs and what it does; draw it into report/."""
+    from . import api
+    from .present import report_tables
+
+    data = api.report(folder)
+    if as_json:
+        _print_json(data)
+        return
+    for table in report_tables(data):
+        console.print(table)
+    _say(f"picture: {folder / 'report' / 'accelerator.svg'}", False)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show what is installed, what is missing, and what each missing thing costs you."""
+    from .doctor import examine
+    from .present import doctor_table
+
+    findings = examine()
+    if as_json:
+        _print_json([f.as_dict() for f in findings])
+    else:
+        console.print(doctor_table(findings))
+    if any(f.required and not f.found for f in findings):
+        raise typer.Exit(3)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for all that the demo makes.")] = Path("demo"),
+    fresh: Annotated[bool, typer.Option(help="Train again even if the folder holds a trained network.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The main job: train on handwritten digits, export, build, and verify on every held-out digit."""
+    from .demo import run_demo
+    from .present import demo_summary, rung_line
+
+    result = run_demo(
+        out,
+        fresh=fresh,
+        quiet=as_json,
+        say=lambda text: _say(escape(text), as_json),
+        on_step=_on_step(as_json),
+        on_rung=lambda rung: _say(rung_line(rung), as_json),
+    )
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        for part in demo_summary(result):
+            console.print(part, highlight=False)
+    if result.simulation.mismatches:
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the command ``bitexpert``; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        status = app(words, standalone_mode=False)
+    except BitexpertError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except typer.Abort:
+        return _fail("stopped", 130, debug)
+    except KeyboardInterrupt:
+        return _fail("stopped; what was finished is kept, run the same command again to go on", 130, debug)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a wrong option or argument, from the command-line library
+            return _fail(f"{error.format_message()} (see bitexpert --help)", 2, debug)
+        text = f"internal error, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return _fail(f"{text}; please report it with the output of the same command and --debug", 4, debug)
+    return int(status or 0)
+
+
+def _fail(message: str, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    errors.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""A picture of the accelerator: its operators, streams, folding, and how busy each operator is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..hw.graph import Dataflow, Node
+from ..hw.ops.fifo import Fifo
+from ..hw.ops.frame_hold import FrameHold
+from ..hw.performance import bottleneck
+from .reports import operators
+
+__all__ = ["draw"]
+
+COLOURS = {
+    "SlidingWindow": "#d7e3f4",
+    "MatVec": "#f6d5c3",
+    "Threshold": "#dcefd5",
+    "Pool": "#e4dcf1",
+    "Gate": "#fbe7a8",
+    "FrameHold": "#fbe7a8",
+    "Fork": "#eeeeee",
+    "TopK": "#d3ecec",
+}
+BOX_W, BOX_H, ROW, LANE = 3.5, 0.72, 1.22, 4.3
+
+
+@dataclass(frozen=True)
+class _Edge:
+    source: str  # "" is the input
+    target: str  # "" is the output
+    text: str
+
+
+def _edges(graph: Dataflow) -> list[_Edge]:
+    """Streams between operators, with their type and the FIFO between them."""
+    consumers = graph.consumers()
+    edges = []
+    starts = [("", s) for s in graph.inputs]
+    starts += [(n.name, s) for n in operators(graph) for s in n.outputs]
+    for source, start in starts:
+        stream, depth = start, 0
+        while stream in consumers and consumers[stream][0].op.plumbing:
+            node = consumers[stream][0]
+            depth += node.op.depth if isinstance(node.op, Fifo) else 0
+            stream = node.outputs[0]
+        target = consumers[stream][0].name if stream in consumers else ""
+        kind = graph.type_of(start)
+        text = f"{kind}   {graph.per_beat(start)} a beat, FIFO {depth}"
+        edges.append(_Edge(source, target, text))
+    return edges
+
+
+def _levels(graph: Dataflow, edges: list[_Edge]) -> dict[str, int]:
+    """Row of each operator: one below the lowest of those that feed it."""
+    level: dict[str, int] = {}
+    for node in operators(graph):
+        above = [level[e.source] for e in edges if e.target == node.name and e.source]
+        level[node.name] = 1 + max(above, default=0)
+    return level
+
+
+def _caption(graph: Dataflow, node: Node) -> tuple[str, str]:
+    folding = "  ".join(f"{k}={v}" for k, v in node.folding.items())
+    head = f"{node.name}   {folding}"
+    cycles = node.op.cycles(node.folding)
+    share = cycles / bottleneck(graph)[1]
+    detail = f"{cycles:,} cycles/frame, {share:.0%} busy"
+    if isinstance(node.op, FrameHold):
+        detail = f"holds {node.op.depth} beats until the expert is known"
+    return head, detail
+
+
+def draw(graph: Dataflow, title: str, *paths: Path) -> None:
+    """Draw a folded graph.
+
+    Parameters
+    ----------
+    graph : Dataflow
+    title : str
+        Above the picture.
+    *paths : Path
+        Files to write; the ending chooses the format (.svg, .png, .pdf).
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
+
+    edges = _edges(graph)
+    level = _levels(graph, edges)
+    used: dict[int, int] = {}
+    place: dict[str, tuple[float, float]] = {}
+    for node in operators(graph):
+        # side branches (the gates) stand to the right of the main path
+        lane = 1 if node.op.kind == "Gate" else used.get(level[node.name], 0)
+        used[level[node.name]] = max(used.get(level[node.name], 0), 1 if lane == 0 else lane + 1)
+        place[node.name] = (lane * LANE, -level[node.name] * ROW)
+    rows = max(level.values()) + 1
+    place_in, place_out = (0.0, 0.0), (0.0, -rows * ROW)
+    figure, axes = plt.subplots(figsize=(8.6, 0.62 * rows + 1.2))
+    axes.set_xlim(-BOX_W / 2 - 0.2, LANE + BOX_W / 2 + 0.2)
+    axes.set_ylim(-rows * ROW - 0.7, 0.9)
+    axes.axis("off")
+    axes.set_title(title, fontsize=10, loc="left")
+    for edge in edges:
+        x0, y0 = place[edge.source] if edge.source else place_in
+        x1, y1 = place[edge.target] if edge.target else place_out
+        style = "arc3,rad=0" if abs(x0 - x1) > 0.1 or y0 - y1 < 1.5 * ROW else "arc3,rad=0.55"
+        start = (x0, y0 - (BOX_H / 2 if edge.source else 0.22))
+        end = (x1, y1 + (BOX_H / 2 if edge.target else 0.22))
+        if style != "arc3,rad=0":
+            start, end = (x0 - BOX_W / 2 + 0.3, start[1]), (x1 - BOX_W / 2 + 0.3, end[1])
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 0.9, "connectionstyle": style}
+        )
+        if x0 == x1 and style == "arc3,rad=0":
+            axes.text(x0 + 0.12, (start[1] + end[1]) / 2, edge.text, fontsize=6, color="#444444", va="center")
+    for name, (x, y) in place.items():
+        node = graph.node(name)
+        head, detail = _caption(graph, node)
+        axes.add_patch(
+            FancyBboxPatch(
+                (x - BOX_W / 2, y - BOX_H / 2),
+                BOX_W,
+                BOX_H,
+                boxstyle="round,pad=0,rounding_size=0.1",
+                facecolor=COLOURS.get(node.op.kind, "#ffffff"),
+                edgecolor="#555555",
+                linewidth=0.8,
+            )
+        )
+        axes.text(x, y + 0.13, head, ha="center", va="center", fontsize=7.5, fontweight="bold")
+        axes.text(x, y - 0.16, detail, ha="center", va="center", fontsize=6.5)
+    axes.text(*place_in, "input (AXI4-Stream)", ha="center", va="center", fontsize=8)
+    axes.text(*place_out, "output (AXI4-Stream)", ha="center", va="center", fontsize=8)
+    for path in paths:
+        part = path.with_name(path.stem + ".part" + path.suffix)
+        figure.savefig(part, bbox_inches="tight", dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        part.replace(path)
+    plt.close(figure)

@@ -1,0 +1,128 @@
+"""What the command line prints: one line a rung, tables, summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ..sim.ladder import RungResult
+from .doctor import Finding
+
+if TYPE_CHECKING:
+    from .demo import DemoResult
+    from .simulate import SimulationReport
+
+__all__ = ["demo_summary", "doctor_table", "report_tables", "rung_line", "simulation_summary"]
+
+
+def rung_line(result: RungResult) -> str:
+    """One line: rung, samples, streams, mismatches, seconds, cycles."""
+    verdict = "[green]equal[/]" if not result.mismatches else f"[bold red]{result.mismatches} mismatches[/]"
+    streams = f", {result.streams} streams" if result.streams else ""
+    line = f"  {result.rung:<11}{verdict}  {result.samples} samples{streams}, {result.seconds:.1f} s"
+    if "cycles_per_frame" in result.extra:
+        measured, model = result.extra["cycles_per_frame"], result.extra["model_cycles_per_frame"]
+        line += f"; {measured:,.1f} cycles/frame (cycle model {model:,.1f})"
+    for difference in result.differences[:3]:
+        line += f"\n    {escape(str(difference))}"
+    return line
+
+
+def simulation_summary(report: SimulationReport) -> str:
+    """Closing lines of ``simulate``."""
+    rungs = len(report.rungs)
+    if report.mismatches:
+        text = f"[bold red]{report.mismatches} mismatches[/] over {rungs} rungs"
+    else:
+        text = f"[green]0 mismatches[/]: {rungs} rungs agree with the exported model on {report.samples} samples"
+    if report.accuracy is not None:
+        text += f"; accuracy {report.accuracy:.2%}"
+    return text
+
+
+def doctor_table(findings: Iterable[Finding]) -> Table:
+    """What is there and what is not."""
+    table = Table(title="bitexpert doctor", title_justify="left")
+    for column in ("", "thing", "found", "what it is for", "if it is missing"):
+        table.add_column(column)
+    for f in findings:
+        mark = "[green]ok[/]" if f.found else ("[bold red]missing[/]" if f.required else "[yellow]absent[/]")
+        table.add_row(mark, f.name, escape(f.found) or "-", f.purpose, "" if f.found else escape(f.remedy))
+    return table
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def report_tables(data: dict[str, Any]) -> list[Any]:
+    """Tables of ``report``."""
+    performance, total = data["performance"], data["resources"]["total"]
+    cycles = data["cycles"]
+    rows = []
+    for node in data["nodes"]:
+        need = data["resources"][node["name"]]
+        folding = " ".join(f"{k}={v}" for k, v in node["folding"].items())
+        rows.append(
+            (node["name"], node["kind"], folding, f"{cycles[node['name']]:,}")
+            + tuple(need[k] for k in ("lut", "lutram", "ff", "bram18", "dsp"))
+        )
+    plumbing = {k: total[k] - sum(data["resources"][n["name"]][k] for n in data["nodes"]) for k in total}
+    rows.append(("FIFOs, converters", "", "", "") + tuple(plumbing[k] for k in ("lut", "lutram", "ff", "bram18", "dsp")))
+    rows.append(("total", "", "", "") + tuple(total[k] for k in ("lut", "lutram", "ff", "bram18", "dsp")))
+    device = data["device"]
+    rows.append(("of the device", "", "", "", *(f"{total[k] / device[k]:.1%}" if device[k] else "-" for k in device)))
+    columns = ("operator", "kind", "folding", "cycles/frame", "LUT", "LUTRAM", "FF", "BRAM18", "DSP")
+    tables: list[Any] = [
+        _table(f"{data['model']} on {data['board']} (resources and cycles are estimates)", columns, rows)
+    ]
+    figures = [
+        ("interval, cycles/frame", f"{performance['interval_cycles']:,.1f}", "cycle model"),
+        ("limited by", performance["max_cycles_node_name"], "cycle model"),
+        (f"frames/s at {performance['clock_mhz']:g} MHz", f"{performance['estimated_throughput_fps']:,.0f}", "estimate"),
+        ("latency, cycles", f"{performance['latency_cycles']:,}", "cycle model"),
+    ]
+    for key, name in (("cycles_per_frame", "interval, cycles/frame"), ("latency_cycles", "latency, cycles")):
+        if key in data["rtlsim"]:
+            figures.append((name, f"{data['rtlsim'][key]:,}", "simulated RTL"))
+    tables.append(_table("Performance", ("figure", "value", "from"), figures))
+    if data["experts"]:
+        tables.append(
+            _table(
+                "Expert layers: what the choice among experts costs",
+                ("layer", "experts", "gate reads", "gate LUT", "gate DSP", "held bits", "bank bits", "wait, cycles", "lost"),
+                [
+                    (
+                        e["node"],
+                        e["experts"],
+                        e["gate_reads"],
+                        e["gate_lut"],
+                        e["gate_dsp"],
+                        f"{e['frame_hold_bits']:,}",
+                        f"{e['bank_bits']:,}",
+                        f"{e['latency_added_cycles']:,}",
+                        f"{e['throughput_lost_percent']} %",
+                    )
+                    for e in data["experts"]
+                ],
+            )
+        )
+    return tables
+
+
+def demo_summary(result: DemoResult) -> list[Any]:
+    """Closing lines of ``demo``."""
+    return [
+        *report_tables(result.report),
+        simulation_summary(result.simulation),
+        f"Everything is in {result.folder}: run/ (training), model.onnx, build/ (rtl, hls, vivado, report)."
+        f" It took {result.seconds:.0f} s.",
+    ]

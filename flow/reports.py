@@ -1,0 +1,116 @@
+"""Reports: what a build is estimated to need and to do, under FINN's file names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..hw.graph import Dataflow, Node
+from ..hw.ops.fifo import Fifo
+from ..hw.ops.frame_hold import FrameHold
+from ..hw.ops.gate import Gate
+from ..hw.ops.matvec import MatVec
+from ..hw.performance import Performance, bottleneck, simulate
+from .board import Board
+from .fold import estimate
+from .templates import write_text
+
+__all__ = ["expert_costs", "network_performance", "operators", "write_estimates"]
+
+
+def operators(graph: Dataflow) -> list[Node]:
+    """The nodes that compute: all but FIFOs and width converters."""
+    return [n for n in graph.nodes if not n.op.plumbing]
+
+
+def network_performance(graph: Dataflow, board: Board, model: Performance) -> dict[str, Any]:
+    """Interval, throughput and latency; all of it is an estimate of the cycle model."""
+    name, cycles = bottleneck(graph)
+    hertz = board.clock_mhz * 1e6
+    return {
+        "source": "estimate: cycle model",
+        "clock_mhz": board.clock_mhz,
+        "max_cycles": cycles,
+        "max_cycles_node_name": name,
+        "interval_cycles": model.interval,
+        "latency_cycles": model.latency,
+        "estimated_throughput_fps": hertz / model.interval,
+        "estimated_latency_ns": model.latency * 1e9 / hertz,
+    }
+
+
+def expert_costs(graph: Dataflow, model: Performance) -> list[dict[str, Any]]:
+    """What each expert layer costs beside the same layer with one expert.
+
+    Returns
+    -------
+    list of dict
+        Per expert layer: its MatVec, the experts, what the gate reads, the gate's LUTs, the bits of FrameHold
+        and of all banks, the cycles that a frame waits for its token, and the throughput lost in per cent.
+    """
+    producers = graph.producers()
+
+    def behind_plumbing(stream: str) -> str:
+        while stream in producers and producers[stream][0].op.plumbing:
+            stream = producers[stream][0].inputs[0]
+        return stream
+
+    costs = []
+    slowest = bottleneck(graph)[1]
+    for node in graph.nodes:
+        if not isinstance(node.op, MatVec) or len(node.inputs) < 2:
+            continue
+        hold = producers[behind_plumbing(node.inputs[1])][0]
+        gate = producers[behind_plumbing(hold.inputs[1])][0]
+        assert isinstance(hold.op, FrameHold)
+        assert isinstance(gate.op, Gate)
+        waiting = model.beats[hold.outputs[0]][0] - model.beats[hold.inputs[0]][0]
+        need = gate.op.resources(gate.folding).rounded()
+        costs.append(
+            {
+                "node": node.name,
+                "experts": len(node.op.weights),
+                "gate_reads": "sign bits" if gate.op.inputs[0].element.kind == "bipolar" else "values before sign",
+                "gate": gate.name,
+                "gate_lut": need["lut"] + need["lutram"],
+                "gate_dsp": need["dsp"],
+                "frame_hold_bits": hold.op.depth * graph.beat_bits(hold.inputs[0]),
+                "bank_bits": int(node.op.weights.size),
+                "latency_added_cycles": waiting,
+                "throughput_lost_percent": round(100 * (model.interval / slowest - 1), 3),
+            }
+        )
+    return costs
+
+
+def write_estimates(graph: Dataflow, board: Board, folder: Path) -> None:
+    """Write the estimate reports as JSON.
+
+    Parameters
+    ----------
+    graph : Dataflow
+        Folded.
+    board : Board
+    folder : Path
+        ``report/`` of the build.
+    """
+    model = simulate(graph)
+    layers = {n.name: n.op.resources(n.folding).rounded() for n in graph.nodes}
+    total = estimate(graph).rounded()
+    reports: dict[str, Any] = {
+        "estimate_layer_cycles": {n.name: n.op.cycles(n.folding) for n in graph.nodes},
+        "estimate_layer_resources": {"source": "estimate: resource model", **layers, "total": total},
+        "op_and_param_counts": {
+            n.name: {
+                "multiply_accumulates": n.op.operations(),
+                "weight_bits": int(n.op.weights.size) if isinstance(n.op, MatVec) else 0,
+            }
+            for n in operators(graph)
+        },
+        "estimate_experts": expert_costs(graph, model),
+        "fifo_depths": {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, (Fifo, FrameHold))},
+        "estimate_network_performance": network_performance(graph, board, model),
+    }
+    for name, data in reports.items():
+        write_text(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
