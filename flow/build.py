@@ -23,7 +23,7 @@ from .emit import emit_hls, emit_rtl
 from .fold import fold, folding_config, read_folding
 from .frames import random_frames, read_frames
 from .lower import check_lowering, lower
-from .model_file import load_model
+from .model_file import hardware_input, load_model
 from .reports import write_estimates
 from .streamline import streamline
 from .templates import write_text
@@ -101,9 +101,9 @@ class _Step:
 def _step_load(job: _Job) -> None:
     """Copy the model, and the inputs for the checks, into the build."""
     _copy(job.model, job.path("model.qonnx.onnx"))
-    model = load_model(job.path("model.qonnx.onnx"))
+    source = hardware_input(load_model(job.path("model.qonnx.onnx")))
     given = job.config.verify_input_npy
-    frames = read_frames(given, model) if given else random_frames(model, max(16, job.config.verify_samples))
+    frames = read_frames(given, source) if given else random_frames(source, max(16, job.config.verify_samples))
     _save_array(job.path("verification", "input.npy"), frames)
     _remove(job.path("model.pt"))
     if job.config.checkpoint:

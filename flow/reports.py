@@ -16,7 +16,7 @@ from .board import Board
 from .fold import estimate
 from .templates import write_text
 
-__all__ = ["expert_costs", "network_performance", "operators", "write_estimates"]
+__all__ = ["expert_costs", "network_performance", "operators", "summary", "write_estimates"]
 
 
 def operators(graph: Dataflow) -> list[Node]:
@@ -114,3 +114,49 @@ def write_estimates(graph: Dataflow, board: Board, folder: Path) -> None:
     }
     for name, data in reports.items():
         write_text(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """What a build is made of, needs and does; also draws ``report/accelerator.svg`` and ``.png``.
+
+    Parameters
+    ----------
+    folder : Path
+        A finished build.
+
+    Returns
+    -------
+    dict
+        ``model``, ``board``, ``device`` (what the board has), ``nodes``, ``cycles``, ``resources``,
+        ``performance``, ``experts`` (all estimates), and ``rtlsim`` (measured in RTL simulation; empty before
+        the first ``simulate``).
+    """
+    from .build import open_build
+    from .diagram import draw
+
+    build = open_build(folder)
+    reports = folder / "report"
+
+    def read(name: str) -> Any:
+        path = reports / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    graph, board = build.graph, build.board
+    model = str(graph.meta.get("network") or graph.meta.get("model") or "model")
+    performance = read("estimate_network_performance")
+    title = (
+        f"{model} on {board.title}: {performance['interval_cycles']:,.0f} cycles/frame,"
+        f" about {performance['estimated_throughput_fps']:,.0f} frames/s at {board.clock_mhz:g} MHz (estimate)"
+    )
+    draw(graph, title, reports / "accelerator.svg", reports / "accelerator.png")
+    return {
+        "model": model,
+        "board": board.title,
+        "device": {k: getattr(board, k) for k in ("lut", "lutram", "ff", "bram18", "dsp")},
+        "nodes": [{"name": n.name, "kind": n.op.kind, "folding": dict(n.folding)} for n in operators(graph)],
+        "cycles": read("estimate_layer_cycles"),
+        "resources": read("estimate_layer_resources"),
+        "performance": performance,
+        "experts": read("estimate_experts"),
+        "rtlsim": read("rtlsim_performance"),
+    }

@@ -1,0 +1,133 @@
+"""The verbs of bitexpert as functions; the command line and ``import bitexpert`` both use these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..sim.ladder import RungResult
+    from .build import BuildResult
+    from .config import BuildConfig
+    from .doctor import Finding
+    from .simulate import SimulationReport
+
+__all__ = ["build", "demo", "doctor", "export", "report", "simulate", "train"]
+
+
+def train(
+    recipe: str | Path, run_folder: str | Path, *, overwrite: bool = False, progress: bool = False
+) -> dict[str, Any]:
+    """Train a network.
+
+    Parameters
+    ----------
+    recipe : path or str
+        A recipe file (YAML), or the name of a bundled one (``"digits"``).
+    run_folder : path
+        Receives ``model.pt``, the recipe, metrics and the held-out samples.
+    overwrite : bool
+        Replace an earlier run there.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        ``checkpoint`` (path), ``accuracy`` on held-out samples (0..1), ``seconds``, ``expert_usage``.
+    """
+    from ..models.recipe import load_recipe
+    from ..models.train import train as run
+
+    result = run(load_recipe(recipe), Path(run_folder), progress=progress, overwrite=overwrite)
+    return {
+        "checkpoint": str(result.checkpoint),
+        "accuracy": result.accuracy,
+        "seconds": round(result.seconds, 1),
+        "expert_usage": result.expert_usage,
+    }
+
+
+def export(checkpoint: str | Path, path: str | Path) -> Path:
+    """Export a checkpoint to one QONNX file and check that it computes what the network computes.
+
+    Parameters
+    ----------
+    checkpoint, path : path
+
+    Returns
+    -------
+    Path of the file.
+    """
+    from .export import export as run
+
+    return run(Path(checkpoint), Path(path))
+
+
+def build(
+    model: str | Path,
+    folder: str | Path,
+    config: BuildConfig | None = None,
+    *,
+    on_step: Callable[[str, int, int, bool], None] | None = None,
+    **settings: Any,
+) -> BuildResult:
+    """Generate an accelerator from a QONNX file.
+
+    Parameters
+    ----------
+    model, folder : path
+    config : BuildConfig, optional
+    on_step : callable, optional
+        Called before each step: name, number, count, whether it runs.
+    **settings
+        Fields of BuildConfig, e.g. ``target_fps=1000``, if no ``config`` is given.
+    """
+    from .build import build as run
+    from .config import read_config
+
+    return run(Path(model), Path(folder), config or read_config(None, **settings), on_step=on_step)
+
+
+def simulate(
+    folder: str | Path,
+    *,
+    input_file: str | Path | None = None,
+    rungs: list[str] | None = None,
+    samples: int | None = None,
+    labels: str | Path | None = None,
+    on_rung: Callable[[RungResult], None] | None = None,
+) -> SimulationReport:
+    """Run frames through the ladder; see :func:`bitexpert.flow.simulate.simulate`."""
+    from .simulate import simulate as run
+
+    return run(
+        Path(folder),
+        input_file=Path(input_file) if input_file else None,
+        rungs=rungs,
+        samples=samples,
+        labels=Path(labels) if labels else None,
+        on_rung=on_rung,
+    )
+
+
+def report(folder: str | Path) -> dict[str, Any]:
+    """What a build is made of, needs and does; draws ``report/accelerator.svg`` and ``.png``."""
+    from .reports import summary
+
+    return summary(Path(folder))
+
+
+def doctor() -> list[Finding]:
+    """What is installed, what is missing, and what each missing thing costs."""
+    from .doctor import examine
+
+    return examine()
+
+
+def demo(folder: str | Path, *, fresh: bool = False) -> Any:
+    """The main job on handwritten digits; see :func:`bitexpert.flow.demo.run_demo`."""
+    from .demo import run_demo
+
+    return run_demo(Path(folder), fresh=fresh, quiet=True)

@@ -1,0 +1,307 @@
+"""Simulate a build: the same frames through every rung, each compared with the exported model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BitexpertError
+from ..hw.graph import Dataflow
+from ..hw.ops.topk import TopK
+from ..sim.ladder import RungResult, chunks, hls_rung, output_differences, rtl_rung, timed
+from ..sim.streams import Difference, first_difference
+from .build import BuildResult, open_build
+from .execute import execute
+from .frames import FramesError, read_array, read_frames
+from .lower import compare_tensors
+from .model_file import HardwareInput, hardware_input, load_model
+from .templates import write_text
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+__all__ = ["RUNGS", "SimulationError", "SimulationReport", "simulate"]
+
+RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl")
+
+
+class SimulationError(BitexpertError):
+    """A rung that does not exist or cannot run."""
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What the ladder showed.
+
+    Parameters
+    ----------
+    folder : Path
+    samples : int
+    rungs : list of RungResult
+    accuracy : float or None
+        Share of samples whose class is right, if labels were given; of the exported model, with which every
+        rung without mismatches agrees.
+    """
+
+    folder: Path
+    samples: int
+    rungs: list[RungResult]
+    accuracy: float | None = None
+
+    @property
+    def mismatches(self) -> int:
+        """Over all rungs."""
+        return sum(r.mismatches for r in self.rungs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        result: dict[str, Any] = {"folder": str(self.folder), "samples": self.samples, "mismatches": self.mismatches}
+        if self.accuracy is not None:
+            result["accuracy"] = self.accuracy
+        return {**result, "rungs": {r.rung: r.as_dict() for r in self.rungs}}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the rungs share."""
+
+    build: BuildResult
+    model: ModelWrapper
+    source: HardwareInput
+    frames: np.ndarray
+    scores: np.ndarray  # of the exported model, integers (N, classes)
+    expected: np.ndarray  # what the accelerator must send, (N, H, W, C)
+
+    @property
+    def work(self) -> Path:
+        return self.build.folder / "simulation"
+
+
+def simulate(
+    folder: Path,
+    *,
+    input_file: Path | None = None,
+    rungs: list[str] | None = None,
+    samples: int | None = None,
+    labels: Path | None = None,
+    on_rung: Callable[[RungResult], None] | None = None,
+) -> SimulationReport:
+    """Run frames through the ladder.
+
+    Parameters
+    ----------
+    folder : Path
+        A finished build.
+    input_file : Path, optional
+        Frames (.npy); default: those that the build was given.
+    rungs : list of str, optional
+        Out of ``RUNGS``; default: all, ``torch`` only if the build holds a checkpoint.
+    samples : int, optional
+        Use the first so many frames.
+    labels : Path, optional
+        Class of each frame (.npy), for the accuracy.
+    on_rung : callable, optional
+        Called with each result as it comes.
+
+    Raises
+    ------
+    SimulationError
+        An unknown rung, or the torch rung without a checkpoint.
+    FramesError
+        Frames or labels that do not fit.
+    """
+    build = open_build(folder)
+    chosen = _chosen(build, rungs)
+    model = load_model(folder / "model.qonnx.onnx")
+    source = hardware_input(model)
+    frames = read_frames(input_file or folder / "verification" / "input.npy", source)[:samples]
+    wanted = _labels(labels, len(frames)) if labels else None
+    scores = _integer_scores(build.graph, execute(model, frames))
+    run = _Run(build, model, source, frames, scores, _accelerator_output(build.graph, scores))
+    results = []
+    for rung in chosen:
+        result = _WORK[rung](run)
+        results.append(result)
+        if on_rung:
+            on_rung(result)
+        if rung == "rtl":
+            data = {"source": "simulated RTL", **result.as_dict()}
+            write_text(folder / "report" / "rtlsim_performance.json", json.dumps(data, indent=1) + "\n")
+    accuracy = float(np.mean(np.argmax(scores, axis=1) == wanted)) if wanted is not None else None
+    report = SimulationReport(folder, len(frames), results, accuracy)
+    write_text(folder / "verification" / "simulation.json", json.dumps(report.as_dict(), indent=1) + "\n")
+    return report
+
+
+def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
+    checkpoint = (build.folder / "model.pt").exists()
+    if rungs is None:
+        return [r for r in RUNGS if r != "torch" or checkpoint]
+    names = [r.strip() for r in rungs]
+    for name in names:
+        if name not in RUNGS:
+            raise SimulationError(f"there is no rung {name!r}; rungs: {', '.join(RUNGS)}")
+    if "torch" in names and not checkpoint:
+        raise SimulationError("the torch rung needs the network: build again with --checkpoint model.pt")
+    return [r for r in RUNGS if r in names]
+
+
+def _labels(path: Path, count: int) -> np.ndarray:
+    labels = read_array(path)
+    if labels.ndim != 1 or len(labels) < count or not np.issubdtype(labels.dtype, np.integer):
+        raise FramesError(f"{path} must hold one integer for each of the {count} frames; it has shape {labels.shape}")
+    return labels[:count]
+
+
+def _integer_scores(graph: Dataflow, output: np.ndarray) -> np.ndarray:
+    """The model's output as the integers behind it: undo its scale and bias exactly."""
+    scale, bias = float(graph.meta["output_scale"]), float(graph.meta["output_bias"])
+    real = (output.astype(np.float64).reshape(len(output), -1) - bias) / scale
+    scores = np.rint(real)
+    if np.abs(real - scores).max() > 1e-2:
+        raise SimulationError(
+            f"the exported model's scores are not integers times {scale:g} plus {bias:g}; please report this"
+        )
+    return scores.astype(np.int64)
+
+
+def _accelerator_output(graph: Dataflow, scores: np.ndarray) -> np.ndarray:
+    """What the accelerator must send for these scores: the scores, or the indices of the largest."""
+    top = [n.op for n in graph.nodes if isinstance(n.op, TopK)]
+    if top:
+        scores = np.argsort(-scores, axis=1, kind="stable")[:, : top[0].k]
+    return scores.reshape(len(scores), *graph.type_of(graph.outputs[0]).shape)
+
+
+def _scores_differ(rung: str, run: _Run, found: np.ndarray) -> list[Difference]:
+    n = len(found)
+    difference = first_difference(
+        rung, "output", "scores", run.scores.reshape(n, 1, 1, -1), found.reshape(n, 1, 1, -1)
+    )
+    return [difference] if difference else []
+
+
+# -- the rungs ---------------------------------------------------------------------------------------
+def _torch(run: _Run) -> RungResult:
+    """The network in torch: its scores, and every bit after sign, against the exported model."""
+    from .torch_rung import activations
+
+    def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
+        outputs, bits = activations(run.build.folder / "model.pt", run.source.to_model(run.frames))
+        differences = _scores_differ("torch", run, _integer_scores(run.build.graph, outputs))
+        _, tensors = execute(run.model, run.frames, all_tensors=True)
+        names = [
+            n.output[0]
+            for n in run.model.graph.node
+            if n.op_type == "BipolarQuant" and run.model.get_initializer(n.input[0]) is None
+        ]
+        if len(names) != len(bits):
+            raise SimulationError(
+                f"the checkpoint has {len(bits)} sign activations, the model {len(names)}: they are not the same network"
+            )
+        for name, found in zip(names, bits, strict=True):
+            want = _nhwc(tensors[name])
+            if want.shape != _nhwc(found).shape:
+                raise SimulationError("the checkpoint and the model differ in shape: they are not the same network")
+            difference = first_difference("torch", "sign", name, want, _nhwc(found))
+            differences += [difference] if difference else []
+        return len(names), differences, {}
+
+    return timed("torch", len(run.frames), go)
+
+
+def _qonnx(run: _Run) -> RungResult:
+    """The exported file as it is, by qonnx, one sample at a time: what everything else is compared with."""
+
+    def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.core.onnx_exec import execute_onnx
+
+        from .quiet import quiet
+
+        with quiet():
+            model = ModelWrapper(str(run.build.folder / "model.qonnx.onnx"))
+            name, out = model.graph.input[0].name, model.graph.output[0].name
+            rows = [execute_onnx(model, {name: x[None]})[out] for x in run.source.to_model(run.frames)]
+        return 0, _scores_differ("qonnx", run, _integer_scores(run.build.graph, np.concatenate(rows))), {}
+
+    return timed("qonnx", len(run.frames), go)
+
+
+def _streamlined(run: _Run) -> RungResult:
+    """The model after all passes, by qonnx."""
+
+    def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
+        model = load_model(run.build.folder / "streamlined.onnx")
+        found = _integer_scores(run.build.graph, execute(model, run.frames))
+        return 0, _scores_differ("streamlined", run, found), {}
+
+    return timed("streamlined", len(run.frames), go)
+
+
+def _reference(run: _Run) -> RungResult:
+    """The integer reference: outputs, and every stream that a tensor of the streamlined model equals."""
+
+    def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
+        graph = run.build.graph
+        model = load_model(run.build.folder / "streamlined.onnx")
+        differences: list[Difference] = []
+        compared, first = 0, 0
+        for part in chunks(graph, run.frames):
+            values = graph.run(part)
+            stop = first + len(part)
+            differences += output_differences("reference", graph, run.expected[first:stop], values[graph.outputs[0]])
+            _, tensors = execute(model, part, all_tensors=True)
+            found = compare_tensors(graph, values, tensors)
+            compared, differences, first = found.compared, differences + found.differences, stop
+        return compared, differences, {}
+
+    return timed("reference", len(run.frames), go)
+
+
+def _outputs_first(rung: str, run: _Run, result: RungResult) -> RungResult:
+    """Add the comparison of the reference's outputs, which the rung was held against, with the exported model."""
+    graph = run.build.graph
+    found = np.concatenate([graph.run(part)[graph.outputs[0]] for part in chunks(graph, run.frames)])
+    differences = output_differences(rung, graph, run.expected, found) + result.differences
+    mismatches = sum(d.count for d in differences)
+    return RungResult(rung, result.samples, mismatches, result.seconds, result.streams, differences, result.extra)
+
+
+def _hls(run: _Run) -> RungResult:
+    """C-simulation of the HLS design."""
+    result = hls_rung(run.build.graph, run.build.folder / "hls", run.work, run.frames)
+    return _outputs_first("hls", run, result)
+
+
+def _rtl(run: _Run) -> RungResult:
+    """RTL simulation, without and with random stalls."""
+    promise = json.loads((run.build.folder / "report" / "estimate_network_performance.json").read_text())
+    result = rtl_rung(
+        run.build.graph,
+        run.build.folder / "rtl",
+        run.work,
+        run.frames,
+        model_interval=promise["interval_cycles"],
+        model_latency=promise["latency_cycles"],
+    )
+    return _outputs_first("rtl", run, result)
+
+
+def _nhwc(x: np.ndarray) -> np.ndarray:
+    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x.reshape(len(x), 1, 1, -1)
+
+
+_WORK: dict[str, Callable[[_Run], RungResult]] = {
+    "torch": _torch,
+    "qonnx": _qonnx,
+    "streamlined": _streamlined,
+    "reference": _reference,
+    "hls": _hls,
+    "rtl": _rtl,
+}
