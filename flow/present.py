@@ -67,27 +67,26 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
     """Tables of ``report``."""
     performance, total = data["performance"], data["resources"]["total"]
     cycles = data["cycles"]
-    rows = []
+    rows: list[Sequence[Any]] = []
+    kinds = ("lut", "lutram", "ff", "bram18", "dsp")
     for node in data["nodes"]:
         need = data["resources"][node["name"]]
         folding = " ".join(f"{k}={v}" for k, v in node["folding"].items())
-        rows.append(
-            (node["name"], node["kind"], folding, f"{cycles[node['name']]:,}")
-            + tuple(need[k] for k in ("lut", "lutram", "ff", "bram18", "dsp"))
-        )
+        rows.append((node["name"], node["kind"], folding, f"{cycles[node['name']]:,}", *(need[k] for k in kinds)))
     plumbing = {k: total[k] - sum(data["resources"][n["name"]][k] for n in data["nodes"]) for k in total}
-    rows.append(("FIFOs, converters", "", "", "") + tuple(plumbing[k] for k in ("lut", "lutram", "ff", "bram18", "dsp")))
-    rows.append(("total", "", "", "") + tuple(total[k] for k in ("lut", "lutram", "ff", "bram18", "dsp")))
+    rows.append(("FIFOs, converters", "", "", "", *(plumbing[k] for k in kinds)))
+    rows.append(("total", "", "", "", *(total[k] for k in kinds)))
     device = data["device"]
     rows.append(("of the device", "", "", "", *(f"{total[k] / device[k]:.1%}" if device[k] else "-" for k in device)))
     columns = ("operator", "kind", "folding", "cycles/frame", "LUT", "LUTRAM", "FF", "BRAM18", "DSP")
     tables: list[Any] = [
         _table(f"{data['model']} on {data['board']} (resources and cycles are estimates)", columns, rows)
     ]
+    fps = f"frames/s at {performance['clock_mhz']:g} MHz"
     figures = [
         ("interval, cycles/frame", f"{performance['interval_cycles']:,.1f}", "cycle model"),
         ("limited by", performance["max_cycles_node_name"], "cycle model"),
-        (f"frames/s at {performance['clock_mhz']:g} MHz", f"{performance['estimated_throughput_fps']:,.0f}", "estimate"),
+        (fps, f"{performance['estimated_throughput_fps']:,.0f}", "estimate"),
         ("latency, cycles", f"{performance['latency_cycles']:,}", "cycle model"),
     ]
     for key, name in (("cycles_per_frame", "interval, cycles/frame"), ("latency_cycles", "latency, cycles")):
@@ -98,7 +97,7 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
         tables.append(
             _table(
                 "Expert layers: what the choice among experts costs",
-                ("layer", "experts", "gate reads", "gate LUT", "gate DSP", "held bits", "bank bits", "wait, cycles", "lost"),
+                ("layer", "experts", "gate reads", "gate LUT", "DSP", "held bits", "bank bits", "wait, cycles", "lost"),
                 [
                     (
                         e["node"],

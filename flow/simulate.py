@@ -180,9 +180,7 @@ def _accelerator_output(graph: Dataflow, scores: np.ndarray) -> np.ndarray:
 
 def _scores_differ(rung: str, run: _Run, found: np.ndarray) -> list[Difference]:
     n = len(found)
-    difference = first_difference(
-        rung, "output", "scores", run.scores.reshape(n, 1, 1, -1), found.reshape(n, 1, 1, -1)
-    )
+    difference = first_difference(rung, "output", "scores", run.scores.reshape(n, 1, 1, -1), found.reshape(n, 1, 1, -1))
     return [difference] if difference else []
 
 
@@ -202,7 +200,7 @@ def _torch(run: _Run) -> RungResult:
         ]
         if len(names) != len(bits):
             raise SimulationError(
-                f"the checkpoint has {len(bits)} sign activations, the model {len(names)}: they are not the same network"
+                f"the checkpoint has {len(bits)} sign activations, the model {len(names)}: not the same network"
             )
         for name, found in zip(names, bits, strict=True):
             want = _nhwc(tensors[name])

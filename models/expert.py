@@ -1,0 +1,227 @@
+"""Expert Binary Convolution: a gate picks one of N binary filter banks for each sample."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .binary import PAD_VALUES, PadMode, check_groups, check_padding
+from .gate import ExpertGate, GateSource, integer_experts
+from .quant import BipolarWeight, binarize, plain, qnn
+
+__all__ = ["EXPERT_DOMAIN", "BlockOutput", "ExpertConv2d"]
+
+#: ONNX domain of the exported node: the importable module that executes it.
+EXPERT_DOMAIN = "bitexpert.flow.custom_op"
+
+
+class BlockOutput(NamedTuple):
+    """What a binary block hands to the next one.
+
+    Attributes
+    ----------
+    bits : Tensor
+        Signs ``[B, C, H, W]``, pooled where the block pools.
+    pre : Tensor
+        The tensor before the sign ``[B, C, H', W']``, which a gate reads in training.
+    acc : Tensor
+        Integer accumulators ``[B, m, H', W']``, which a frozen gate reads.
+    """
+
+    bits: Tensor
+    pre: Tensor
+    acc: Tensor
+
+
+class _BinaryMixture(torch.autograd.Function):
+    """``sign(choice @ weight)`` for one-hot rows, with the straight-through gradient.
+
+    The same numbers as mixing and then binarizing, without a pass over the weights of every sample.
+    """
+
+    @staticmethod
+    def forward(ctx, choice: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(choice, weight)
+        return choice @ binarize(weight)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        choice, weight = ctx.saved_tensors
+        return grads[0] @ weight.t(), choice.t() @ grads[0]
+
+
+class _ExpertConv(torch.autograd.Function):
+    """The frozen layer as one function, so that it exports as one node. Inference only."""
+
+    @staticmethod
+    def forward(ctx, x, g, bank, gate_weight, gate_bias, geometry):
+        experts, out_channels, groups, kernel, stride, pad, pad_value, _ = geometry
+        index = integer_experts(g, gate_weight, gate_bias)
+        x = F.pad(x, (pad,) * 4, value=pad_value) if pad else x
+        banks = bank.reshape(experts, out_channels, *bank.shape[1:])
+        side = [(n - kernel) // stride + 1 for n in x.shape[2:]]
+        y = x.new_zeros(x.shape[0], out_channels, *side)
+        for e in torch.unique(index).tolist():
+            rows = index == e
+            y[rows] = F.conv2d(x[rows], banks[e], stride=stride, groups=groups)
+        return y
+
+    @staticmethod
+    def symbolic(g, x, source, bank, gate_weight, gate_bias, geometry):
+        experts, out_channels, groups, kernel, stride, pad, pad_value, reads_bits = geometry
+        y = g.op(
+            f"{EXPERT_DOMAIN}::ExpertConv",
+            x,
+            # A gate on the bits reads x. qonnx renames only the first of two equal inputs of a
+            # node, so x must not be listed twice.
+            *([] if reads_bits else [source]),
+            bank,
+            gate_weight,
+            gate_bias,
+            n_experts_i=experts,
+            out_channels_i=out_channels,
+            group_i=groups,
+            kernel_shape_i=[kernel, kernel],
+            strides_i=[stride, stride],
+            pads_i=[pad] * 4,
+            pad_value_f=pad_value,
+        )
+        sizes = x.type().sizes()
+        if sizes is not None and None not in sizes:
+            side = [(n + 2 * pad - kernel) // stride + 1 for n in sizes[2:]]
+            y.setType(x.type().with_sizes([sizes[0], out_channels, *side]))
+        return y
+
+
+class ExpertConv2d(qnn.QuantConv2d):
+    """Convolution with N binary filter banks and a gate that picks one for each sample.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input and maps of the output (of one expert).
+    kernel_size : int
+        Side of the square kernel, pixels.
+    experts : int
+        Number of banks ``N``.
+    stride, padding : int
+        Pixels.
+    pad_mode : {"zero", "minus_one", "none"}
+        As in `BinaryConv2d`.
+    groups : int
+        Contiguous channel slices that are convolved apart from each other.
+    gate_source : {"pre_sign", "sign"}
+        What the gate reads, see `ExpertGate`.
+    repeat : int
+        Copies that the preceding block made of each map (``pre_sign`` only).
+    gate_bits : int
+        Width of the frozen gate weights.
+
+    Raises
+    ------
+    ValueError
+        If groups, channels, padding or gate settings contradict each other.
+
+    Notes
+    -----
+    High-Capacity Expert Binary Networks (ICLR 2021), eq. 2. The banks lie behind each other in
+    ``weight``, shape ``[N*out, in / groups, k, k]``. Training mixes the REAL weights with the
+    one-hot choice and binarizes once; inference binarizes and then picks, which is identical.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        experts: int = 4,
+        stride: int = 1,
+        padding: int = 0,
+        pad_mode: PadMode = "minus_one",
+        groups: int = 1,
+        gate_source: GateSource = "pre_sign",
+        repeat: int = 1,
+        gate_bits: int = 8,
+    ) -> None:
+        check_groups(in_channels, out_channels, groups)
+        check_padding(padding, pad_mode)
+        gate = ExpertGate(experts, in_channels, source=gate_source, repeat=repeat, bits=gate_bits)
+        super().__init__(
+            in_channels,
+            out_channels * experts,
+            kernel_size,
+            stride=stride,
+            groups=groups,
+            bias=False,
+            weight_quant=BipolarWeight,
+        )
+        self.gate = gate
+        self.maps = out_channels
+        self.pad_mode, self.pad_amount = pad_mode, padding
+
+    @property
+    def fan_in(self) -> int:
+        """Products summed into one accumulator."""
+        return self.weight[0].numel()
+
+    def binary_weight(self) -> Tensor:
+        """All banks in {-1, +1}, shape ``[N*out, in / groups, k, k]``."""
+        return plain(self.quant_weight())
+
+    @torch.no_grad()
+    def copy_first_expert(self) -> None:
+        """Give all experts the weights of expert 0 (the paper's second training step)."""
+        banks = self.weight.view(self.gate.experts, self.maps, *self.weight.shape[1:])
+        banks.copy_(banks[:1].clone().expand_as(banks))
+
+    def gate_input(self, source: BlockOutput) -> Tensor:
+        """The tensor the gate sums: integers for a frozen gate, else real values."""
+        if self.gate.source == "sign":
+            return source.bits
+        return source.acc if self.gate.frozen else source.pre
+
+    def forward(self, source: BlockOutput) -> Tensor:
+        """Convolve what the preceding block hands over; returns accumulators ``[B, out, OH, OW]``."""
+        if self.gate.frozen:
+            if self.training:
+                raise RuntimeError("this layer's gate is frozen; call eval(), or train an unfrozen network")
+            g = self.gate_input(source)
+            self.gate.last_index = self.gate.index(g)
+            k, s = self.kernel_size[0], self.stride[0]
+            pad_value = PAD_VALUES[self.pad_mode]
+            reads_bits = self.gate.source == "sign"
+            geometry = (self.gate.experts, self.maps, self.groups, k, s, self.pad_amount, pad_value, reads_bits)
+            bank = self.binary_weight()
+            return _ExpertConv.apply(source.bits, g, bank, self.gate.weight_int, self.gate.bias_int, geometry)
+        return self.mixed(source.bits, self.gate(self.gate_input(source)))
+
+    def mixed(self, x: Tensor, choice: Tensor) -> Tensor:
+        """Convolve each sample with its own mixture of banks.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``[B, C, H, W]``.
+        choice : Tensor
+            One-hot rows ``[B, N]``.
+
+        Returns
+        -------
+        Tensor
+            ``[B, out, OH, OW]``.
+        """
+        b, c = x.shape[:2]
+        pad = self.pad_amount
+        if pad:
+            x = F.pad(x, (pad,) * 4, value=PAD_VALUES[self.pad_mode])
+        weight = _BinaryMixture.apply(choice, self.weight.reshape(self.gate.experts, -1))
+        # One grouped convolution for the whole batch: every sample is a set of groups.
+        y = F.conv2d(
+            x.reshape(1, b * c, *x.shape[2:]),
+            weight.reshape(b * self.maps, *self.weight.shape[1:]),
+            stride=self.stride,
+            groups=b * self.groups,
+        )
+        return y.reshape(b, self.maps, *y.shape[2:])

@@ -1,0 +1,132 @@
+import pytest
+import torch
+from bitexpert.models.gate import ExpertGate, integer_experts, winner_take_all
+
+
+def test_forward_is_exactly_one_hot():
+    z = torch.randn(500, 4) * 50
+    choice = winner_take_all(z)
+    assert torch.equal(choice, torch.nn.functional.one_hot(z.argmax(1), 4).float())
+
+
+def test_backward_is_the_softmax_jacobian():
+    z = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(6, 5, dtype=torch.float64)
+    winner_take_all(z).backward(upstream)
+    p = torch.softmax(z.detach(), 1)
+    jacobian = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    assert torch.allclose(z.grad, (jacobian @ upstream[:, :, None])[:, :, 0], atol=1e-12)
+    assert z.grad.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("z", [[[1.0, 3.0, 3.0, 0.0]], [[0.0, 3.0, 1.0, 3.0]]])
+def test_lowest_index_wins_a_tie(z):
+    assert winner_take_all(torch.tensor(z)).tolist() == [[0.0, 1.0, 0.0, 0.0]]
+
+
+def test_lowest_index_wins_an_integer_tie():
+    g = torch.ones(3, 2, 2, 2)
+    assert integer_experts(g, torch.zeros(4, 2), torch.zeros(4)).tolist() == [0, 0, 0]
+    assert integer_experts(g, torch.zeros(4, 2), torch.tensor([0.0, 5.0, 5.0, 1.0])).tolist() == [1, 1, 1]
+
+
+def test_frozen_sign_gate_agrees_with_the_real_one():
+    torch.manual_seed(0)
+    gate = ExpertGate(4, 32, source="sign", bits=12)
+    x = torch.where(torch.rand(400, 32, 4, 4) < torch.rand(400, 32, 1, 1), -1.0, 1.0)
+    real = gate.logits(x).argmax(1)
+    gate.freeze(16)
+    # Rounding to 12 bits can only turn near ties.
+    assert (gate.index(x) == real).float().mean() > 0.985
+    assert torch.unique(real).numel() > 1
+    assert gate.weight_int.abs().max() == 2**11 - 1
+    assert torch.equal(gate.weight_int, gate.weight_int.round())
+
+
+def test_frozen_pre_sign_gate_folds_batch_norm_and_copies():
+    torch.manual_seed(1)
+    m, repeat = 8, 4
+    gate = ExpertGate(3, m * repeat, source="pre_sign", repeat=repeat, bits=12)
+    acc = torch.randint(-40, 41, (500, m, 4, 4)).float() + torch.randint(-20, 21, (500, m, 1, 1))
+    scale, offset = torch.randn(m * repeat), torch.randn(m * repeat)
+    tiled = acc.repeat(1, repeat, 1, 1)
+    real = gate.logits(tiled * scale[None, :, None, None] + offset[None, :, None, None]).argmax(1)
+    gate.freeze(16, scale=scale, offset=offset, largest=60)
+    assert gate.weight_int.shape == (3, m)
+    assert (gate.index(acc) == real).float().mean() > 0.985
+    assert torch.unique(real).numel() == 3
+
+
+def test_frozen_integers_are_summed_without_rounding():
+    gate = ExpertGate(2, 1, source="sign")
+    gate.weight_int.copy_(torch.tensor([[127.0], [126.0]]))
+    gate.bias_int.copy_(torch.tensor([0.0, 16_000_001.0]))
+    gate.frozen_flag.fill_(True)
+    # 127*S and 126*S + 16000001 differ by one at S = 16000000 and 16000002: float32 can't tell.
+    x = torch.full((3, 1, 1, 1), 16_000_000.0)
+    x[1], x[2] = 16_000_001.0, 16_000_002.0
+    assert gate.index(x).tolist() == [1, 0, 0]
+
+
+def test_a_gate_that_would_not_stay_exact_is_refused():
+    gate = ExpertGate(2, 4, source="sign", bits=16)
+    with torch.no_grad():
+        gate.linear.weight.mul_(1e-6)
+        gate.linear.bias.copy_(torch.tensor([0.0, 1000.0]))
+    with pytest.raises(ValueError, match="lower its bits, now 16"):
+        gate.freeze(64)
+    assert not gate.frozen
+
+
+def test_a_diverged_gate_is_refused():
+    gate = ExpertGate(2, 4, source="sign")
+    with torch.no_grad():
+        gate.linear.weight[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="diverged"):
+        gate.freeze(64)
+
+
+def test_a_gate_without_weights_follows_its_bias():
+    gate = ExpertGate(3, 4, source="sign")
+    with torch.no_grad():
+        gate.linear.weight.zero_()
+        gate.linear.bias.copy_(torch.tensor([0.1, 0.3, 0.2]))
+    gate.freeze(16)
+    assert gate.index(torch.ones(2, 4, 4, 4)).tolist() == [1, 1]
+
+
+def test_normalize_balances_the_choice():
+    torch.manual_seed(2)
+    gate = ExpertGate(4, 16, source="sign")
+    with torch.no_grad():
+        gate.linear.bias.copy_(torch.tensor([50.0, 0.0, 0.0, 0.0]))
+    means = torch.randn(1000, 16)
+    assert gate.linear(means).argmax(1).unique().tolist() == [0]
+    gate.normalize(means)
+    share = torch.bincount(gate.linear(means).argmax(1), minlength=4) / 1000
+    assert share.min() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"source": "bits"}, "gate source 'bits'"),
+        ({"repeat": 3}, "repeat=3"),
+        ({"bits": 1}, "bits=1"),
+    ],
+)
+def test_wrong_settings(kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        ExpertGate(4, 16, **kwargs)
+
+
+def test_frozen_and_unfrozen_use_is_guarded():
+    gate = ExpertGate(2, 4, source="sign")
+    x = torch.ones(1, 4, 2, 2)
+    with pytest.raises(RuntimeError, match="isn't frozen"):
+        gate.index(x)
+    gate.freeze(4)
+    with pytest.raises(RuntimeError, match="frozen"):
+        gate(x)
+    with pytest.raises(ValueError, match="needs scale and offset"):
+        ExpertGate(2, 4, source="pre_sign").freeze(4)
