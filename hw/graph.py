@@ -269,4 +269,3 @@ class Dataflow:
                 )
             )
         return cls(tuple(nodes), tuple(data["inputs"]), tuple(data["outputs"]), data["tensors"], data["meta"])
-

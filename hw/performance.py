@@ -164,7 +164,7 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     )
     best = simulate(graph, frames).interval
     for hold in holds:
-        low, high = 1, graph.node(hold.name).op.depth  # type: ignore[attr-defined]
+        low, high = 2, graph.node(hold.name).op.depth  # type: ignore[attr-defined]
         while low < high:
             middle = (low + high) // 2
             try:

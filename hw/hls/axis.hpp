@@ -1,8 +1,8 @@
 // Between the accelerator's AXI4-Streams (whole bytes, TLAST) and the streams inside it.
 #pragma once
-#include <ap_axi_sdata.h>
-
 #include "stream_types.hpp"
+
+#include <ap_axi_sdata.h>
 
 namespace bx {
 

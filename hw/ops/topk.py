@@ -1,0 +1,121 @@
+"""Indices of the k largest elements of a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cells import HlsCall, RtlCell
+from ..resources import Resources
+from ..timing import Channel, Process
+from ..types import StreamType, uint_t
+from .base import Folding, Operator, require
+
+__all__ = ["TopK"]
+
+
+@dataclass(frozen=True, eq=False)
+class TopK(Operator):
+    """The indices of the ``k`` largest elements, largest first; of equal ones the lowest index first.
+
+    One element a beat enters, one index a beat leaves. ``k = 1`` is argmax.
+
+    Parameters
+    ----------
+    stream : StreamType
+        Integers of shape (1, 1, C).
+    k : int
+        1..C.
+    """
+
+    stream: StreamType
+    k: int
+
+    def __post_init__(self) -> None:
+        kind = self.stream.element.kind
+        require(kind in ("int", "uint"), f"TopK ranks integers, not {self.stream.element}")
+        require(self.stream.shape[:2] == (1, 1), f"TopK takes a vector of shape (1, 1, C), not {self.stream.shape}")
+        require(1 <= self.k <= self.stream.elements, f"TopK: k={self.k} is not in 1..{self.stream.elements}")
+
+    @property
+    def _index_bits(self) -> int:
+        return max(1, (self.stream.elements - 1).bit_length())
+
+    @property
+    def inputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    @property
+    def outputs(self) -> tuple[StreamType, ...]:
+        return (StreamType(uint_t(self._index_bits), (1, 1, self.k)),)
+
+    def reference(self, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+        scores = values[0].reshape(len(values[0]), -1).astype(np.int64)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.k]
+        return (order.reshape(-1, 1, 1, self.k),)
+
+    def beat_elements(self, folding: Folding) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (1,), (1,)
+
+    def cycles(self, folding: Folding) -> int:
+        return self.stream.elements
+
+    def processes(
+        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
+    ) -> list[Process]:
+        source, out = ins[0], outs[0]
+        elements, k = self.stream.elements, self.k
+
+        def rank() -> Process:
+            cycle = -1
+            for f in range(frames):
+                for element in range(elements):
+                    while (arrival := source.available()) is None:
+                        yield source
+                    cycle = max(cycle + 1, arrival)
+                    if element == elements - 1 and f > 0:
+                        # the output registers are free in the cycle in which the earlier frame's last index leaves
+                        while len(out.writes) < f * k:
+                            yield out
+                        cycle = max(cycle, out.writes[f * k - 1])
+                    source.read(cycle)
+
+        def send() -> Process:
+            cycle = -1
+            for f in range(frames):
+                while len(source.reads) < (f + 1) * elements:
+                    yield source
+                cycle = max(cycle, source.reads[(f + 1) * elements - 1])
+                for _ in range(k):
+                    while (free := out.room()) is None:
+                        yield out
+                    cycle = max(cycle + 1, free)
+                    out.write(cycle)
+
+        return [rank(), send()]
+
+    def resources(self, folding: Folding) -> Resources:
+        value, index = self.stream.element.bits, self._index_bits
+        # a slot: comparator (two bits a LUT), value and index with a three-way choice, index on its way out
+        slot = Resources(lut=value / 2 + value + 2 * index, ff=value + 1 + 2 * index)
+        count = self.k.bit_length()
+        slots = Resources(*(self.k * n for n in (slot.lut, slot.ff)))
+        return slots + Resources(lut=index + 2 * count + 4, ff=index + count)
+
+    def rtl(self, folding: Folding) -> RtlCell:
+        element = self.stream.element
+        parameters = {
+            "W": element.bits,
+            "SIGNED": int(element.kind == "int"),
+            "C": self.stream.elements,
+            "K": self.k,
+            "INDEX_W": self._index_bits,
+        }
+        return RtlCell("bx_topk", parameters)
+
+    def hls(self, folding: Folding) -> HlsCall:
+        element = self.stream.element
+        signed = int(element.kind == "int")
+        return HlsCall("topk.hpp", "topk", (element.bits, signed, self.stream.elements, self.k, self._index_bits))

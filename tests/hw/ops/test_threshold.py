@@ -1,0 +1,223 @@
+"""Threshold: exact thresholds of affine functions, reference, validation, and its cells against the cycle model."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from bitexpert.errors import BitexpertError
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.base import Operator
+from bitexpert.hw.ops.fifo import Fifo
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.threshold import Threshold, sign_threshold
+from bitexpert.hw.performance import simulate
+from bitexpert.hw.types import BIPOLAR, StreamType, int_t, uint_t
+from cellbench import around, check_cell, check_graph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+rng = np.random.default_rng(5)
+
+
+def naive(x, thresholds, negate):
+    """The definition, one comparison at a time."""
+    copies, m = thresholds.shape
+    out = np.zeros((*x.shape[:3], copies * m), dtype=np.int64)
+    for (f, h, w, a), r in ((i, r) for i in np.ndindex(x.shape) for r in range(copies)):
+        plus = (int(x[f, h, w, a]) >= int(thresholds[r, a])) ^ bool(negate[r, a])
+        out[f, h, w, r * m + a] = 1 if plus else -1
+    return out
+
+
+def operator(element, size, m, copies):
+    """Random thresholds, with the ends of the range and beyond among them."""
+    t = rng.integers(element.min, element.max + 1, (copies, m), endpoint=True)
+    special = [element.min, element.max, element.max + 1, element.min - 5, element.max + 9]
+    where = rng.random((copies, m)) < 0.5
+    t[where] = rng.choice(special, np.count_nonzero(where))
+    return Threshold(StreamType(element, (*size, m)), t, rng.random((copies, m)) < 0.5)
+
+
+def frames_for(op, n):
+    """Random values, many of them at a threshold, one below it, or at the ends of the range."""
+    element, shape = op.stream.element, (n, *op.stream.shape)
+    x = rng.integers(element.min, element.max, shape, endpoint=True)
+    near = op.thresholds[rng.integers(0, op.copies, shape), np.arange(op.channels)] - rng.integers(0, 2, shape)
+    x = np.where(rng.random(shape) < 0.5, np.clip(near, element.min, element.max), x)
+    ends = rng.choice([element.min, element.max], shape)
+    return np.where(rng.random(shape) < 0.2, ends, x)
+
+
+# -- sign_threshold -------------------------------------------------------------------------------
+numbers = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(-4, 4),
+    st.integers(-50, 50).map(float),
+    st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 0.1, -0.1, 1e308, -1e308]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4), st.integers(-40, 20), st.integers(0, 40))
+def test_sign_threshold_is_exact_everywhere(functions, low, width):
+    high = low + width
+    scale, bias = (np.array(v) for v in zip(*functions, strict=True))
+    thresholds, negate = sign_threshold(scale, bias, low, high)
+    assert thresholds.dtype == np.int64
+    assert negate.dtype == np.bool_
+    assert np.all((low <= thresholds) & (thresholds <= high + 1))
+    for (s, b), t, n in zip(functions, thresholds, negate, strict=True):
+        for acc in range(low, high + 1):
+            assert ((acc >= t) != n) == (Fraction(s) * acc + Fraction(b) >= 0), (s, b, acc)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-3, 3).filter(bool), st.integers(-30, 30))
+def test_sign_threshold_where_the_function_is_zero(scale, zero):
+    """The bias is the rounded -scale * zero: just at, above or below a zero at an integer."""
+    bias = np.nextafter(-scale * zero, rng.choice([-np.inf, 0.0, np.inf]))
+    thresholds, negate = sign_threshold([scale], [bias], -30, 30)
+    for acc in range(-30, 31):
+        assert ((acc >= thresholds[0]) != negate[0]) == (Fraction(scale) * acc + Fraction(bias) >= 0)
+
+
+def test_sign_threshold_takes_floats_of_any_kind():
+    exact = [Fraction(1, 3), Fraction(-1, 3)], [Fraction(-1), Fraction(1)]
+    assert sign_threshold(*exact, -9, 9)[0].tolist() == [3, 4]
+    narrow = np.array([[0.1]], dtype=np.float32)
+    assert sign_threshold(narrow, -narrow * 3, -9, 9)[0].shape == (1, 1)
+    thresholds, _ = sign_threshold(rng.normal(size=(4, 512)), rng.normal(size=(4, 512)), -1000, 1000)
+    assert thresholds.shape == (4, 512)
+
+
+def test_sign_threshold_refuses():
+    with pytest.raises(BitexpertError, match=r"must be finite; channel 1 has inf and 0\.0"):
+        sign_threshold([1.0, np.inf], [0.0, 0.0], -1, 1)
+    with pytest.raises(BitexpertError, match=r"must be finite; channel 0 has 1\.0 and nan"):
+        sign_threshold([1.0], [np.nan], -1, 1)
+    with pytest.raises(BitexpertError, match=r"same shape, not \(2,\) and \(1,\)"):
+        sign_threshold([1.0, 2.0], [0.0], -1, 1)
+    with pytest.raises(BitexpertError, match=r"2\.\.1 is empty"):
+        sign_threshold([1.0], [0.0], 2, 1)
+
+
+# -- the operator ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("element", [uint_t(1), uint_t(5), int_t(1), int_t(7), int_t(48), uint_t(48)])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_reference_is_the_definition(element, copies):
+    op = operator(element, (2, 3), 5, copies)
+    x = frames_for(op, 2)
+    (out,) = op.reference(x)
+    assert out.shape == (2, *op.outputs[0].shape)
+    assert np.array_equal(out, naive(x, op.thresholds, op.negate))
+
+
+def test_clipping_changes_no_output():
+    stream = StreamType(int_t(4), (1, 1, 2))
+    op = Threshold(stream, np.array([[-1000, 1 << 40]]), np.zeros((1, 2), bool))
+    assert op.thresholds.tolist() == [[-8, 8]]
+    (out,) = op.reference(np.array([[-8, 7]]).reshape(1, 1, 1, 2))
+    assert out.ravel().tolist() == [1, -1]
+
+
+def test_validation():
+    stream, zeros = StreamType(int_t(4), (1, 1, 2)), np.zeros((1, 2), int)
+    with pytest.raises(BitexpertError, match="not a bipolar stream"):
+        Threshold(StreamType(BIPOLAR, (1, 1, 2)), zeros, zeros > 0)
+    with pytest.raises(BitexpertError, match=r"shape \(copies, 2\), not \(1, 3\)"):
+        Threshold(stream, np.zeros((1, 3), int), zeros > 0)
+    with pytest.raises(BitexpertError, match="must be integers, not float64"):
+        Threshold(stream, zeros + 0.5, zeros > 0)
+    with pytest.raises(BitexpertError, match=r"negate must have shape \(1, 2\)"):
+        Threshold(stream, zeros, np.zeros((2, 2), bool))
+    with pytest.raises(BitexpertError, match="negate must be bool, not int64"):
+        Threshold(stream, zeros, zeros)
+    with pytest.raises(BitexpertError, match="PE=3 is illegal; legal values: 1, 2"):
+        Threshold(stream, zeros, zeros > 0).check_folding("threshold_0", {"PE": 3})
+
+
+def test_cycles_and_files():
+    op = operator(int_t(6), (3, 4), 6, 4)
+    assert op.cycles({"PE": 2}) == 12 * 3 * 4
+    assert op.foldings() == {"PE": (1, 2, 3, 6)}
+    assert op.resources({"PE": 6}).lut > op.resources({"PE": 1}).lut > 0
+    again = Operator.from_dict(*op.to_dict())
+    assert isinstance(again, Threshold)
+    assert np.array_equal(again.thresholds, op.thresholds)
+    assert np.array_equal(again.negate, op.negate)
+
+
+CASES = {
+    # element, (h, w), m, copies, PE
+    "straight": (int_t(7), (2, 3), 6, 1, 2),
+    "two copies": (int_t(5), (2, 2), 9, 2, 3),
+    "five copies of one beat": (uint_t(4), (3, 1), 3, 5, 3),
+}
+FULL = {
+    "constants": (uint_t(3), (2, 2), 5, 1, 5),
+    "one bit": (uint_t(1), (1, 1), 1, 1, 1),
+    "one bit, two copies": (int_t(1), (2, 2), 1, 2, 1),
+    "three copies, one at a time": (int_t(9), (2, 3), 7, 3, 1),
+    "wide": (int_t(12), (2, 2), 64, 4, 16),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cells(case):
+    element, size, m, copies, pe = CASES[case]
+    op = operator(element, size, m, copies)
+    check_cell(op, {"PE": pe}, frames_for(op, 5))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", FULL)
+def test_cells_more(case):
+    element, size, m, copies, pe = FULL[case]
+    op = operator(element, size, m, copies)
+    check_cell(op, {"PE": pe}, frames_for(op, 5))
+
+
+@pytest.mark.parametrize("case", [*CASES, *FULL])
+def test_no_bubble(case):
+    element, size, m, copies, pe = {**CASES, **FULL}[case]
+    op = operator(element, size, m, copies)
+    assert simulate(around(op, {"PE": pe}), frames=12).interval == op.cycles({"PE": pe})
+
+
+def behind_matvec(copies):
+    """A MatVec of 4 cycles a pixel and a beat in each second cycle, and Threshold copies of its 2 beats."""
+    weights = np.where(rng.random((1, 1, 4, 6)) < 0.5, -1, 1)
+    matvec = MatVec(StreamType(BIPOLAR, (3, 3, 6)), weights)
+    kind = matvec.outputs[0]
+    threshold = Threshold(kind, rng.integers(-6, 8, (copies, 4)), rng.random((copies, 4)) < 0.5)
+    return Dataflow(
+        (
+            Node("fifo_0", Fifo(matvec.inputs[0], 3, 2), ("a",), ("b",)),
+            Node("matvec_0", matvec, ("b",), ("c",), {"PE": 2, "SIMD": 3}),
+            Node("fifo_1", Fifo(kind, 2, 2), ("c",), ("d",)),
+            Node("threshold_0", threshold, ("d",), ("e",), {"PE": 2}),
+            Node("fifo_2", Fifo(threshold.outputs[0], 2, 2), ("e",), ("f",)),
+        ),
+        ("a",),
+        ("f",),
+    )
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_copies_never_stall_the_matvec(copies):
+    """R * m / PE at most the MatVec's cycles a pixel: it works in every cycle."""
+    model = simulate(behind_matvec(copies), frames=12)
+    assert model.interval == 9 * 4
+    outputs = np.array(model.beats["c"])
+    assert np.all(np.diff(outputs) == 2)
+
+
+def test_copies_and_matvec_in_rtl():
+    graph = behind_matvec(2)
+    run, model = check_graph(graph, np.where(rng.random((5, 3, 3, 6)) < 0.5, -1, 1))
+    assert np.all(np.diff(run.cycles["c"]) == 2)
+    assert model.interval == 9 * 4
+
+
+def test_more_copies_than_the_matvec_has_cycles_set_the_pace():
+    assert simulate(behind_matvec(3), frames=12).interval == 9 * 6
