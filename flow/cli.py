@@ -44,7 +44,7 @@ def _print_json(data: Any) -> None:
 
 def _say(text: str, quiet: bool) -> None:
     if not quiet:
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _on_step(quiet: bool):
@@ -221,7 +221,7 @@ def demo(
         _print_json(result.as_dict())
     else:
         for part in demo_summary(result):
-            console.print(part, highlight=False)
+            console.print(part, highlight=False, soft_wrap=isinstance(part, str))
     if result.simulation.mismatches:
         raise typer.Exit(1)
 

@@ -22,7 +22,7 @@ def rung_line(result: RungResult) -> str:
     """One line: rung, samples, streams, mismatches, seconds, cycles."""
     verdict = "[green]equal[/]" if not result.mismatches else f"[bold red]{result.mismatches} mismatches[/]"
     streams = f", {result.streams} streams" if result.streams else ""
-    line = f"  {result.rung:<11}{verdict}  {result.samples} samples{streams}, {result.seconds:.1f} s"
+    line = f"  {result.rung:<12}{verdict}  {result.samples} samples{streams}, {result.seconds:.1f} s"
     if "cycles_per_frame" in result.extra:
         measured, model = result.extra["cycles_per_frame"], result.extra["model_cycles_per_frame"]
         line += f"; {measured:,.1f} cycles/frame (cycle model {model:,.1f})"

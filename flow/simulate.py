@@ -13,12 +13,11 @@ import numpy as np
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow
 from ..hw.ops.topk import TopK
-from ..sim.ladder import RungResult, chunks, hls_rung, output_differences, rtl_rung, timed
-from ..sim.streams import Difference, first_difference
+from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
+from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
-from .execute import execute
+from .execute import execute, execute_tensors, integer_scores, output_affine, to_nhwc
 from .frames import FramesError, read_array, read_frames
-from .lower import compare_tensors
 from .model_file import HardwareInput, hardware_input, load_model
 from .templates import write_text
 
@@ -72,6 +71,7 @@ class _Run:
 
     build: BuildResult
     model: ModelWrapper
+    streamlined: ModelWrapper
     source: HardwareInput
     frames: np.ndarray
     scores: np.ndarray  # of the exported model, integers (N, classes)
@@ -121,8 +121,9 @@ def simulate(
     source = hardware_input(model)
     frames = read_frames(input_file or folder / "verification" / "input.npy", source)[:samples]
     wanted = _labels(labels, len(frames)) if labels else None
-    scores = _integer_scores(build.graph, execute(model, frames))
-    run = _Run(build, model, source, frames, scores, _accelerator_output(build.graph, scores))
+    streamlined = load_model(folder / "streamlined.onnx")
+    scores = _scores(execute(model, frames), streamlined)
+    run = _Run(build, model, streamlined, source, frames, scores, _accelerator_output(build.graph, scores))
     results = []
     for rung in chosen:
         result = _WORK[rung](run)
@@ -158,16 +159,9 @@ def _labels(path: Path, count: int) -> np.ndarray:
     return labels[:count]
 
 
-def _integer_scores(graph: Dataflow, output: np.ndarray) -> np.ndarray:
-    """The model's output as the integers behind it: undo its scale and bias exactly."""
-    scale, bias = float(graph.meta["output_scale"]), float(graph.meta["output_bias"])
-    real = (output.astype(np.float64).reshape(len(output), -1) - bias) / scale
-    scores = np.rint(real)
-    if np.abs(real - scores).max() > 1e-2:
-        raise SimulationError(
-            f"the exported model's scores are not integers times {scale:g} plus {bias:g}; please report this"
-        )
-    return scores.astype(np.int64)
+def _scores(output: np.ndarray, streamlined: ModelWrapper) -> np.ndarray:
+    """The integers behind the exported model's output, (N, classes)."""
+    return integer_scores(output.reshape(len(output), -1), *output_affine(streamlined))
 
 
 def _accelerator_output(graph: Dataflow, scores: np.ndarray) -> np.ndarray:
@@ -191,8 +185,8 @@ def _torch(run: _Run) -> RungResult:
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         outputs, bits = activations(run.build.folder / "model.pt", run.source.to_model(run.frames))
-        differences = _scores_differ("torch", run, _integer_scores(run.build.graph, outputs))
-        _, tensors = execute(run.model, run.frames, all_tensors=True)
+        differences = _scores_differ("torch", run, _scores(outputs, run.streamlined))
+        tensors = execute_tensors(run.model, run.frames)
         names = [
             n.output[0]
             for n in run.model.graph.node
@@ -203,10 +197,10 @@ def _torch(run: _Run) -> RungResult:
                 f"the checkpoint has {len(bits)} sign activations, the model {len(names)}: not the same network"
             )
         for name, found in zip(names, bits, strict=True):
-            want = _nhwc(tensors[name])
-            if want.shape != _nhwc(found).shape:
+            want = to_nhwc(tensors[name])
+            if want.shape != to_nhwc(found).shape:
                 raise SimulationError("the checkpoint and the model differ in shape: they are not the same network")
-            difference = first_difference("torch", "sign", name, want, _nhwc(found))
+            difference = first_difference("torch", "sign", name, want, to_nhwc(found))
             differences += [difference] if difference else []
         return len(names), differences, {}
 
@@ -226,7 +220,7 @@ def _qonnx(run: _Run) -> RungResult:
             model = ModelWrapper(str(run.build.folder / "model.qonnx.onnx"))
             name, out = model.graph.input[0].name, model.graph.output[0].name
             rows = [execute_onnx(model, {name: x[None]})[out] for x in run.source.to_model(run.frames)]
-        return 0, _scores_differ("qonnx", run, _integer_scores(run.build.graph, np.concatenate(rows))), {}
+        return 0, _scores_differ("qonnx", run, _scores(np.concatenate(rows), run.streamlined)), {}
 
     return timed("qonnx", len(run.frames), go)
 
@@ -235,8 +229,8 @@ def _streamlined(run: _Run) -> RungResult:
     """The model after all passes, by qonnx."""
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
-        model = load_model(run.build.folder / "streamlined.onnx")
-        found = _integer_scores(run.build.graph, execute(model, run.frames))
+        output = execute(run.streamlined, run.frames)
+        found = integer_scores(output.reshape(len(output), -1))
         return 0, _scores_differ("streamlined", run, found), {}
 
     return timed("streamlined", len(run.frames), go)
@@ -247,17 +241,18 @@ def _reference(run: _Run) -> RungResult:
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         graph = run.build.graph
-        model = load_model(run.build.folder / "streamlined.onnx")
         differences: list[Difference] = []
-        compared, first = 0, 0
+        expected: dict[str, np.ndarray] = {}
+        first = 0
         for part in chunks(graph, run.frames):
             values = graph.run(part)
             stop = first + len(part)
-            differences += output_differences("reference", graph, run.expected[first:stop], values[graph.outputs[0]])
-            _, tensors = execute(model, part, all_tensors=True)
-            found = compare_tensors(graph, values, tensors)
-            compared, differences, first = found.compared, differences + found.differences, stop
-        return compared, differences, {}
+            tensors = execute_tensors(run.streamlined, part)
+            expected = {stream: to_nhwc(tensors[tensor]) for stream, tensor in graph.tensors.items()}
+            found = output_differences("reference", graph, run.expected[first:stop], values[graph.outputs[0]])
+            differences = merge(differences, found + compare_values("reference", graph, expected, values), first)
+            first = stop
+        return len(expected), differences, {}
 
     return timed("reference", len(run.frames), go)
 
@@ -289,10 +284,6 @@ def _rtl(run: _Run) -> RungResult:
         model_latency=promise["latency_cycles"],
     )
     return _outputs_first("rtl", run, result)
-
-
-def _nhwc(x: np.ndarray) -> np.ndarray:
-    return x.transpose(0, 2, 3, 1) if x.ndim == 4 else x.reshape(len(x), 1, 1, -1)
 
 
 _WORK: dict[str, Callable[[_Run], RungResult]] = {

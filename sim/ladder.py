@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from .hls import build_hls, hls_streams, run_hls
 from .rtl import RtlRun, build_rtl, run_rtl
 from .streams import Difference, first_difference
 
-__all__ = ["CHUNK_BYTES", "RungResult", "chunks", "hls_rung", "output_differences", "rtl_rung", "timed"]
+__all__ = ["CHUNK_BYTES", "RungResult", "chunks", "hls_rung", "merge", "output_differences", "rtl_rung", "timed"]
 
 # Frames are simulated in pieces whose streams take at most this much memory in the reference.
 CHUNK_BYTES = 1 << 30
@@ -64,9 +64,7 @@ class RungResult:
         }
 
 
-def timed(
-    rung: str, samples: int, work: Callable[[], tuple[int, list[Difference], Mapping[str, Any]]]
-) -> RungResult:
+def timed(rung: str, samples: int, work: Callable[[], tuple[int, list[Difference], Mapping[str, Any]]]) -> RungResult:
     """Run a rung's work, which returns (streams compared, differences, further figures), and time it."""
     start = time.perf_counter()
     streams, differences, extra = work()
@@ -89,16 +87,12 @@ def output_differences(rung: str, graph: Dataflow, expected: np.ndarray, found: 
     return [difference] if difference else []
 
 
-def _shift(differences: list[Difference], first: int) -> list[Difference]:
-    return [Difference(**{**asdict(d), "frame": d.frame + first}) for d in differences]
-
-
-def _merge(known: list[Difference], new: list[Difference]) -> list[Difference]:
-    """One difference a stream: the first, with the counts added."""
+def merge(known: list[Difference], new: list[Difference], first: int) -> list[Difference]:
+    """One difference a stream, the first, with the counts added; ``new`` counts its frames from ``first``."""
     merged = {d.stream: d for d in known}
     for d in new:
         old = merged.get(d.stream)
-        merged[d.stream] = Difference(**{**asdict(old), "count": old.count + d.count}) if old else d
+        merged[d.stream] = replace(old, count=old.count + d.count) if old else replace(d, frame=d.frame + first)
     return list(merged.values())
 
 
@@ -122,7 +116,7 @@ def hls_rung(graph: Dataflow, folder: Path, work: Path, frames: np.ndarray) -> R
         first = 0
         for part in chunks(graph, frames):
             found = run_hls(program, graph, graph.run(part), scratch=work)
-            differences = _merge(differences, _shift(found, first))
+            differences = merge(differences, found, first)
             first += len(part)
         return len(hls_streams(graph)), differences, {}
 
@@ -168,7 +162,7 @@ def rtl_rung(
                 run = run_rtl(
                     program, folder, graph, values, stall_percent=stall, seed=seed, idle_limit=idle, scratch=work
                 )
-                differences = _merge(differences, _shift(run.differences, first))
+                differences = merge(differences, run.differences, first)
                 if stall == 0 and steady is None:
                     steady = run
             first += len(part)

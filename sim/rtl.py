@@ -61,9 +61,7 @@ class RtlRun:
 
 def _verilator(arguments: list[str | Path], purpose: str, cwd: Path, log: Path | None = None) -> None:
     root = verilator_root()
-    run_tool(
-        [root / "bin" / "verilator_bin", *arguments], purpose, cwd=cwd, env={"VERILATOR_ROOT": str(root)}, log=log
-    )
+    run_tool([root / "bin" / "verilator_bin", *arguments], purpose, cwd=cwd, env={"VERILATOR_ROOT": str(root)}, log=log)
 
 
 def lint_rtl(folder: Path, top: str = "accelerator") -> None:

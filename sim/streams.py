@@ -10,7 +10,7 @@ import numpy as np
 
 from ..hw.graph import Dataflow
 
-__all__ = ["Difference", "compare_beats", "first_difference", "read_beats", "write_beats"]
+__all__ = ["Difference", "compare_beats", "compare_values", "first_difference", "read_beats", "write_beats"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,20 @@ def first_difference(
     f, y, x, c = (int(i) for i in wrong[0])
     want, have = int(expected[f, y, x, c]), int(found[f, y, x, c])
     return Difference(rung, operator, stream, f, y * expected.shape[2] + x, c, want, have, len(wrong))
+
+
+def compare_values(
+    rung: str, graph: Dataflow, expected: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
+) -> list[Difference]:
+    """Compare the values of streams, shape (N, H, W, C): the first difference of each, in the order of the graph."""
+    producers = graph.producers()
+    differences = []
+    for stream in graph.streams():
+        if stream in expected:
+            operator = producers[stream][0].name if stream in producers else "input"
+            found = first_difference(rung, operator, stream, expected[stream], values[stream])
+            differences += [found] if found else []
+    return differences
 
 
 def compare_beats(

@@ -169,7 +169,8 @@ int main(int argc, char** argv) {
     put_bytes(root->signal##_tdata, ((bits) + 7) / 8, beat);             \
     log_##name.add(beat, ((bits) + 7) / 8, static_cast<uint32_t>(cycle - first)); \
     moved = true;                                                        \
-  }
+  }                                                                      \
+  if (log_##name.count < frames * kBeats_##name) finished = false;
 #include "design.inc"
 #undef SOURCE
 #undef SINK

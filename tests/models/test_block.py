@@ -30,8 +30,7 @@ def test_snapping_keeps_every_sign_of_every_accumulator():
     scale, offset = batchnorm_affine(bn)
     acc = range(-bound, bound + 1)
     exact = [
-        [Fraction(s) * a + Fraction(b) >= 0 for a in acc]
-        for s, b in zip(scale.tolist(), offset.tolist(), strict=True)
+        [Fraction(s) * a + Fraction(b) >= 0 for a in acc] for s, b in zip(scale.tolist(), offset.tolist(), strict=True)
     ]
     snap_batchnorm(bn, bound)
     x = torch.arange(-bound, bound + 1.0).repeat(64, 1).t()[:, :, None, None]
