@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..hw.graph import Dataflow, Node
 from ..hw.ops.fifo import Fifo
@@ -72,6 +73,32 @@ def _caption(graph: Dataflow, node: Node) -> tuple[str, str]:
     return head, detail
 
 
+def _draw_edge(axes: Any, edge: _Edge, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """One stream: straight down where nothing is between, else around the boxes; tokens are dashed."""
+    (x0, y0), (x1, y1) = start, end
+    below = y0 - (BOX_H / 2 if edge.source else 0.22)
+    above = y1 + (BOX_H / 2 if edge.target else 0.22)
+    side = BOX_W / 2
+    token = edge.text.startswith("uint") and " 1x1x1 " in edge.text
+    if x0 == x1 and y0 - y1 < 1.5 * ROW:
+        points = [(x0, below), (x1, above)]
+        axes.text(x0 + 0.12, (below + above) / 2, edge.text, fontsize=6, color="#444444", va="center")
+    elif x0 < x1:  # into a side branch
+        points = [(x0 + side, y0), (x1, y0), (x1, above)]
+    elif x0 > x1:  # back from it
+        points = [(x0, below), (x0, y1), (x1 + side, y1)]
+    elif token:  # past the window, on the right
+        points = [(x0 + side, y0 - 0.18), (x0 + side + 0.5, y0 - 0.18), (x0 + side + 0.5, y1), (x1 + side, y1)]
+    else:  # past a side branch, on the left
+        points = [(x0 - side, y0), (x0 - side - 0.2, y0), (x0 - side - 0.2, y1), (x1 - side, y1)]
+    xs, ys = zip(*points, strict=True)
+    style = {"color": "#b8860b" if token else "#555555", "lw": 1.0, "zorder": 1}
+    axes.plot(xs, ys, linestyle="--" if token else "-", **style)
+    axes.annotate(
+        "", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": style["color"], "lw": 0}, zorder=1
+    )
+
+
 def draw(graph: Dataflow, title: str, *paths: Path) -> None:
     """Draw a folded graph.
 
@@ -101,23 +128,14 @@ def draw(graph: Dataflow, title: str, *paths: Path) -> None:
     rows = max(level.values()) + 1
     place_in, place_out = (0.0, 0.0), (0.0, -rows * ROW)
     figure, axes = plt.subplots(figsize=(8.6, 0.62 * rows + 1.2))
-    axes.set_xlim(-BOX_W / 2 - 0.2, LANE + BOX_W / 2 + 0.2)
-    axes.set_ylim(-rows * ROW - 0.7, 0.9)
+    axes.set_xlim(-BOX_W / 2 - 0.4, LANE + BOX_W / 2 + 0.2)
+    axes.set_ylim(-rows * ROW - 0.4, 0.4)
     axes.axis("off")
     axes.set_title(title, fontsize=10, loc="left")
     for edge in edges:
-        x0, y0 = place[edge.source] if edge.source else place_in
-        x1, y1 = place[edge.target] if edge.target else place_out
-        style = "arc3,rad=0" if abs(x0 - x1) > 0.1 or y0 - y1 < 1.5 * ROW else "arc3,rad=0.55"
-        start = (x0, y0 - (BOX_H / 2 if edge.source else 0.22))
-        end = (x1, y1 + (BOX_H / 2 if edge.target else 0.22))
-        if style != "arc3,rad=0":
-            start, end = (x0 - BOX_W / 2 + 0.3, start[1]), (x1 - BOX_W / 2 + 0.3, end[1])
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 0.9, "connectionstyle": style}
-        )
-        if x0 == x1 and style == "arc3,rad=0":
-            axes.text(x0 + 0.12, (start[1] + end[1]) / 2, edge.text, fontsize=6, color="#444444", va="center")
+        start = place[edge.source] if edge.source else place_in
+        end = place[edge.target] if edge.target else place_out
+        _draw_edge(axes, edge, start, end)
     for name, (x, y) in place.items():
         node = graph.node(name)
         head, detail = _caption(graph, node)
@@ -134,6 +152,9 @@ def draw(graph: Dataflow, title: str, *paths: Path) -> None:
         )
         axes.text(x, y + 0.13, head, ha="center", va="center", fontsize=7.5, fontweight="bold")
         axes.text(x, y - 0.16, detail, ha="center", va="center", fontsize=6.5)
+    if any(n.op.kind == "Gate" for n in graph.nodes):
+        note = "dashed: one expert index a frame"
+        axes.text(LANE, place_out[1], note, ha="center", va="center", fontsize=7, color="#b8860b")
     axes.text(*place_in, "input (AXI4-Stream)", ha="center", va="center", fontsize=8)
     axes.text(*place_out, "output (AXI4-Stream)", ha="center", va="center", fontsize=8)
     for path in paths:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow, Node
+from ..hw.ops.base import Operator
 from ..hw.ops.fifo import Fifo
 from ..hw.ops.matvec import MatVec
 from ..hw.ops.sliding_window import SlidingWindow
@@ -103,9 +104,10 @@ def fold(
     elif target_fps is not None:
         if not target_fps > 0 or math.isinf(target_fps):
             raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
-        chosen = _for_cycles(graph, int(board.clock_mhz * 1e6 / target_fps), strict=True)
+        chooser = _Chooser(graph)
+        chosen = chooser.choose(int(board.clock_mhz * 1e6 / target_fps), strict=True)
         if chosen is None:
-            best = _for_cycles(graph, 1, strict=False)
+            best = chooser.choose(1, strict=False)
             assert best is not None
             name, cycles = bottleneck(best)
             raise FoldingError(
@@ -128,47 +130,109 @@ def _apply(graph: Dataflow, folding: Mapping[str, Mapping[str, int]]) -> Dataflo
 
 @dataclass(frozen=True)
 class _Option:
+    """One way to fold an operator, with what it costs and the elements in a beat at its ends."""
+
     folding: dict[str, int]
     cycles: int
     cost: float
+    takes: tuple[int, ...]
+    sends: tuple[int, ...]
 
 
-def _options(node: Node) -> list[_Option]:
-    legal = node.op.foldings()
+def _cost(need: Resources) -> float:
+    # memories and multipliers weighed by their share of a 7-series device: 190 LUTs come with each BRAM18
+    return need.lut + need.lutram + 190 * need.bram18 + 240 * need.dsp
+
+
+def _options(op: Operator) -> list[_Option]:
+    legal = op.foldings()
     options = []
     for values in itertools.product(*legal.values()):
         folding = dict(zip(legal, values, strict=True))
-        need = node.op.resources(folding)
-        # a BRAM18 is weighed by its share of a 7-series device: about 190 LUTs come with each
-        cost = need.lut + need.lutram + 190 * need.bram18 + 240 * need.dsp
-        options.append(_Option(folding, node.op.cycles(folding), cost))
-    return sorted(options, key=lambda o: (o.cost, o.cycles))
+        takes, sends = op.beat_elements(folding)
+        options.append(_Option(folding, op.cycles(folding), _cost(op.resources(folding)), takes, sends))
+    return options
 
 
-def _for_cycles(graph: Dataflow, cycles: int, *, strict: bool) -> Dataflow | None:
-    """The cheapest folding with at most ``cycles`` a frame; the fastest, or None if strict, where there is none."""
-    chosen = {}
-    for node in graph.nodes:
-        options = _options(node)
-        fitting = [o for o in options if o.cycles <= cycles]
-        if not fitting and strict:
-            return None
-        chosen[node.name] = fitting[0] if fitting else min(options, key=lambda o: (o.cycles, o.cost))
-    folded = {name: option.folding for name, option in chosen.items()}
-    # a window and the MatVec behind it share their SIMD where they can: a masked stream cannot be regrouped
-    producers = graph.producers()
-    for node in graph.nodes:
-        source = producers.get(node.inputs[0])
-        if isinstance(node.op, MatVec) and source and isinstance(source[0].op, SlidingWindow):
-            legal = source[0].op.foldings()["SIMD"]
-            simd = folded[node.name]["SIMD"]
-            folded[source[0].name]["SIMD"] = simd if simd in legal else math.gcd(simd, legal[-1])
-    result = graph.replace(replace(n, folding=folded[n.name]) for n in graph.nodes)
-    return None if strict and bottleneck(result)[1] > cycles else result
+def _edge_cost(kind: StreamType, have: int | None, want: int) -> float:
+    """What a stream costs between ``have`` elements a beat and ``want``: its FIFOs and width converters."""
+    cost = _cost(Fifo(kind, want, 2).resources({}))
+    if have is None or have == want:
+        return cost
+    if kind.masked:
+        return math.inf
+    for source, target in _conversions(have, want):
+        cost += _cost(WidthConvert(kind, source, target).resources({})) + _cost(Fifo(kind, source, 2).resources({}))
+    return cost
+
+
+def _conversions(have: int, want: int) -> list[tuple[int, int]]:
+    """Steps of WidthConverts from ``have`` to ``want`` elements: each divides or is divided."""
+    if have == want:
+        return []
+    if max(have, want) % min(have, want) == 0:
+        return [(have, want)]
+    common = math.gcd(have, want)
+    return [(have, common), (common, want)]
+
+
+class _Chooser:
+    """Chooses the cheapest folding for a number of cycles a frame, operator by operator along the streams."""
+
+    def __init__(self, graph: Dataflow) -> None:
+        self.graph = graph
+        self.options = {n.name: _options(n.op) for n in graph.nodes}
+        consumers = graph.consumers()
+        # a window and the MatVec behind it are chosen together: they share their SIMD
+        self.behind = {
+            n.name: consumers[n.outputs[0]][0]
+            for n in graph.nodes
+            if isinstance(n.op, SlidingWindow) and isinstance(consumers[n.outputs[0]][0].op, MatVec)
+        }
+
+    def choose(self, cycles: int, *, strict: bool) -> Dataflow | None:
+        """The cheapest folding with at most ``cycles`` a frame; the fastest, or None if strict, if there is none."""
+        chosen: dict[str, _Option] = {}
+        sent: dict[str, int] = {}
+        for node in self.graph.nodes:
+            if node.name not in chosen:
+                best = self._best(node, sent, cycles, strict=strict)
+                if best is None:
+                    return None
+                chosen.update(best)
+            sent.update(zip(node.outputs, chosen[node.name].sends, strict=True))
+        return self.graph.replace(replace(n, folding=chosen[n.name].folding) for n in self.graph.nodes)
+
+    def _best(self, node: Node, sent: dict[str, int], cycles: int, *, strict: bool) -> dict[str, _Option] | None:
+        def key(candidate: dict[str, _Option]) -> tuple[float, ...]:
+            slowest = max(o.cycles for o in candidate.values())
+            first = candidate[node.name]
+            cost = sum(o.cost for o in candidate.values())
+            for stream, kind, want in zip(node.inputs, node.op.inputs, first.takes, strict=True):
+                cost += _edge_cost(kind, sent.get(stream), want)
+            late = slowest if slowest > cycles else 0
+            return (late, cost, slowest)
+
+        candidates = self._candidates(node)
+        best = min(candidates, key=key)
+        return None if strict and key(best)[0] else best
+
+    def _candidates(self, node: Node) -> list[dict[str, _Option]]:
+        options = self.options[node.name]
+        if node.name not in self.behind:
+            return [{node.name: o} for o in options]
+        matvec = self.behind[node.name]
+        by_simd = {o.folding["SIMD"]: o for o in options}
+        return [
+            {node.name: by_simd[o.folding["SIMD"]], matvec.name: o}
+            for o in self.options[matvec.name]
+            if o.folding["SIMD"] in by_simd
+        ]
 
 
 def _fastest(graph: Dataflow, board: Board) -> Dataflow:
-    slowest, fastest = _for_cycles(graph, 1 << 60, strict=False), _for_cycles(graph, 1, strict=False)
+    chooser = _Chooser(graph)
+    slowest, fastest = chooser.choose(1 << 60, strict=False), chooser.choose(1, strict=False)
     assert slowest is not None
     assert fastest is not None
     low, high, best = bottleneck(fastest)[1], bottleneck(slowest)[1], slowest
@@ -180,7 +244,7 @@ def _fastest(graph: Dataflow, board: Board) -> Dataflow:
         )
     while low < high:
         middle = (low + high) // 2
-        candidate = _for_cycles(graph, middle, strict=False)
+        candidate = chooser.choose(middle, strict=False)
         assert candidate is not None
         if _fits(candidate, board):
             best, high = candidate, middle
@@ -217,11 +281,10 @@ def _with_width_converts(graph: Dataflow) -> Dataflow:
                     f"{source} and {node.name} share a zero-padded stream and must have the same SIMD:"
                     f" {source} has {have}, {node.name} has {want}"
                 )
-            steps = [want] if max(have, want) % min(have, want) == 0 else [math.gcd(have, want), want]
-            for target in steps:
+            for source_width, target in _conversions(have, want):
                 name, out = f"width_convert_{next(count)}", f"{stream}_x{target}"
-                nodes.append(Node(name, WidthConvert(kind, have, target), (inputs[i],), (out,)))
-                inputs[i], have = out, target
+                nodes.append(Node(name, WidthConvert(kind, source_width, target), (inputs[i],), (out,)))
+                inputs[i] = out
         nodes.append(replace(node, inputs=tuple(inputs)))
     return graph.replace(nodes)
 

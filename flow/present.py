@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -45,8 +46,8 @@ def simulation_summary(report: SimulationReport) -> str:
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What is there and what is not."""
-    table = Table(title="bitexpert doctor", title_justify="left")
-    for column in ("", "thing", "found", "what it is for", "if it is missing"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("", "", "found", "what it is for", "if it is missing"):
         table.add_column(column)
     for f in findings:
         mark = "[green]ok[/]" if f.found else ("[bold red]missing[/]" if f.required else "[yellow]absent[/]")
@@ -54,10 +55,11 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
     return table
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
+    """A table whose first ``left`` columns are words and the rest numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
@@ -71,16 +73,18 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
     kinds = ("lut", "lutram", "ff", "bram18", "dsp")
     for node in data["nodes"]:
         need = data["resources"][node["name"]]
-        folding = " ".join(f"{k}={v}" for k, v in node["folding"].items())
-        rows.append((node["name"], node["kind"], folding, f"{cycles[node['name']]:,}", *(need[k] for k in kinds)))
-    plumbing = {k: total[k] - sum(data["resources"][n["name"]][k] for n in data["nodes"]) for k in total}
-    rows.append(("FIFOs, converters", "", "", "", *(plumbing[k] for k in kinds)))
-    rows.append(("total", "", "", "", *(total[k] for k in kinds)))
+        folding = "  ".join(f"{k} {v}" for k, v in node["folding"].items())
+        rows.append((node["name"], folding, f"{cycles[node['name']]:,}", *(need[k] for k in kinds)))
+    shown = {"source", "total", *(node["name"] for node in data["nodes"])}
+    rest = [need for name, need in data["resources"].items() if name not in shown]
+    plumbing = {k: sum(need[k] for need in rest) for k in kinds}
+    rows.append(("FIFOs, converters", "", "", *(plumbing[k] for k in kinds)))
+    rows.append(("total", "", "", *(total[k] for k in kinds)))
     device = data["device"]
-    rows.append(("of the device", "", "", "", *(f"{total[k] / device[k]:.1%}" if device[k] else "-" for k in device)))
-    columns = ("operator", "kind", "folding", "cycles/frame", "LUT", "LUTRAM", "FF", "BRAM18", "DSP")
+    rows.append(("of the device", "", "", *(f"{total[k] / device[k]:.1%}" if device[k] else "-" for k in device)))
+    columns = ("operator", "folding", "cycles", "LUT", "LUTRAM", "FF", "BRAM18", "DSP")
     tables: list[Any] = [
-        _table(f"{data['model']} on {data['board']} (resources and cycles are estimates)", columns, rows)
+        _table(f"{data['model']} on {data['board']} (estimates; cycles are per frame)", columns, rows, left=2)
     ]
     fps = f"frames/s at {performance['clock_mhz']:g} MHz"
     figures = [
@@ -96,8 +100,8 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
     if data["experts"]:
         tables.append(
             _table(
-                "Expert layers: what the choice among experts costs",
-                ("layer", "experts", "gate reads", "gate LUT", "DSP", "held bits", "bank bits", "wait, cycles", "lost"),
+                "Expert layers: what the choice costs (wait: cycles until the expert is known)",
+                ("layer", "experts", "reads", "LUT", "DSP", "bits held", "bits in banks", "wait", "lost"),
                 [
                     (
                         e["node"],

@@ -71,7 +71,7 @@ def expert_costs(graph: Dataflow, model: Performance) -> list[dict[str, Any]]:
             {
                 "node": node.name,
                 "experts": len(node.op.weights),
-                "gate_reads": "sign bits" if gate.op.inputs[0].element.kind == "bipolar" else "values before sign",
+                "gate_reads": "bits" if gate.op.inputs[0].element.kind == "bipolar" else "values",
                 "gate": gate.name,
                 "gate_lut": need["lut"] + need["lutram"],
                 "gate_dsp": need["dsp"],

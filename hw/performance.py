@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .graph import Dataflow, GraphError, Node
@@ -45,27 +45,29 @@ def bottleneck(graph: Dataflow) -> tuple[str, int]:
     return slowest.name, slowest.op.cycles(slowest.folding)
 
 
-def simulate(
-    graph: Dataflow, frames: int = FRAMES, *, input_interval: int | None = None, unbounded: bool = False
-) -> Performance:
-    """Run the cycle model.
+@dataclass(frozen=True)
+class _Execution:
+    """The channels of a model run, by stream and by Fifo."""
 
-    Parameters
-    ----------
-    graph : Dataflow
-        Folded, with a Fifo on every stream between operators and at every input and output.
-    frames : int
-        Frames to run.
-    input_interval : int, optional
-        Beats of a frame arrive evenly over this many cycles; default: as fast as they are taken.
-    unbounded : bool
-        Give every Fifo endless room, to see how much it uses.
+    graph: Dataflow
+    frames: int
+    channels: Mapping[str, Channel]
+    fifos: Mapping[str, Channel]
 
-    Raises
-    ------
-    DeadlockError
-        The design would hang.
-    """
+    def done(self) -> list[int]:
+        """Cycle of the last output beat of each frame."""
+        ends = [self.channels[s].reads for s in self.graph.outputs]
+        return [max(end[(f + 1) * len(end) // self.frames - 1] for end in ends) for f in range(self.frames)]
+
+    def interval(self) -> float:
+        """Cycles between frames in the steady state."""
+        done, warm = self.done(), min(WARM_UP, self.frames - 1)
+        if self.frames - 1 > warm:
+            return (done[-1] - done[warm]) / (self.frames - 1 - warm)
+        return float(done[-1] - done[0])
+
+
+def _execute(graph: Dataflow, frames: int, *, input_interval: int | None = None, unbounded: bool = False) -> _Execution:
     channels: dict[str, Channel] = {}  # by stream, both sides of a Fifo name the same channel
     fifos: dict[str, Channel] = {}
     for node in graph.nodes:
@@ -98,20 +100,43 @@ def simulate(
         return f"full FIFOs: {', '.join(full) or 'none'}"
 
     run(processes, finished, describe)
-    beats_at: dict[str, Sequence[int]] = {}
+    return _Execution(graph, frames, channels, fifos)
+
+
+def simulate(
+    graph: Dataflow, frames: int = FRAMES, *, input_interval: int | None = None, unbounded: bool = False
+) -> Performance:
+    """Run the cycle model.
+
+    Parameters
+    ----------
+    graph : Dataflow
+        Folded, with a Fifo on every stream between operators and at every input and output.
+    frames : int
+        Frames to run.
+    input_interval : int, optional
+        Beats of a frame arrive evenly over this many cycles; default: as fast as they are taken.
+    unbounded : bool
+        Give every Fifo endless room, to see how much it uses.
+
+    Raises
+    ------
+    DeadlockError
+        The design would hang.
+    """
+    execution = _execute(graph, frames, input_interval=input_interval, unbounded=unbounded)
+    start = min(execution.channels[s].writes[0] for s in graph.inputs)
+    beats: dict[str, Sequence[int]] = {}
     for node in graph.nodes:
         if isinstance(node.op, Fifo):
-            beats_at[node.inputs[0]] = fifos[node.name].writes
-            beats_at[node.outputs[0]] = fifos[node.name].reads
-    start = min(beats_at[s][0] for s in graph.inputs)
-    done = [max(beats_at[s][(f + 1) * expected[s] // frames - 1] for s in graph.outputs) for f in range(frames)]
-    warm = min(WARM_UP, frames - 1)
-    interval = (done[-1] - done[warm]) / (frames - 1 - warm) if frames - 1 > warm else float(done[-1] - done[0])
+            channel = execution.fifos[node.name]
+            beats[node.inputs[0]] = [t - start for t in channel.writes]
+            beats[node.outputs[0]] = [t - start for t in channel.reads]
     return Performance(
-        interval=interval,
-        latency=done[0] - start,
-        beats={s: [t - start for t in times] for s, times in beats_at.items()},
-        fills={name: channel.max_fill() for name, channel in fifos.items()},
+        interval=execution.interval(),
+        latency=execution.done()[0] - start,
+        beats=beats,
+        fills={name: channel.max_fill() for name, channel in execution.fifos.items()},
     )
 
 
@@ -139,11 +164,13 @@ def _sink(channel: Channel, beats: int) -> Process:
 def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     """Set the depth of every Fifo and FrameHold.
 
-    Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
-    each then holds is the depth with which nothing ever waits for room, so the interval is reached. A
-    faster source cannot make it worse: in a network of this kind an earlier beat never delays another.
-    The room of each FrameHold, which has to wait for its token, is then lowered to the least that keeps
-    the interval (a search over the model; with one beat less the design stalls or hangs).
+    1. Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
+       each then holds is a depth with which nothing ever waits for room, so the interval is reached. A
+       faster source cannot make it worse: in a network of this kind an earlier beat never delays another.
+    2. A wait for room does no harm where it does not reach the slowest operator, so each depth is then
+       lowered as far as the interval allows, the memories with the most bits first.
+
+    With one beat less in any FrameHold the design would be slower, or would hang.
 
     Parameters
     ----------
@@ -157,27 +184,54 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     for hold in holds:
         beats = hold.op.inputs[0].beats(hold.op.beat_elements(hold.folding)[0][0])
         # a frame in it, a frame on the way in, and slack for any gate: surely enough to start from
-        graph = _with_depth(graph, hold, 2 * beats + interval)
-    fills = simulate(graph, frames, input_interval=interval, unbounded=True).fills
-    graph = graph.replace(
-        replace(n, op=replace(n.op, depth=max(2, fills[n.name]))) if isinstance(n.op, Fifo) else n for n in graph.nodes
-    )
-    best = simulate(graph, frames).interval
+        graph = _with_depths(graph, {hold.name: 2 * beats + interval})
+    run = simulate(graph, frames, input_interval=interval, unbounded=True)
+    graph = _with_depths(graph, {**run.fills, **{h.name: _hold_fill(h, run) for h in holds}})
+    best = _execute(graph, frames).interval()
+
+    def enough(depths: Mapping[str, int]) -> bool:
+        try:
+            return _execute(_with_depths(graph, depths), frames).interval() <= best
+        except DeadlockError:
+            return False
+
+    deep = [n for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2]
+    if enough({n.name: 2 for n in deep}):
+        graph = _with_depths(graph, {n.name: 2 for n in deep})
+    else:
+        for node in sorted(deep, key=lambda n: n.op.depth * graph.beat_bits(n.inputs[0]), reverse=True):  # type: ignore[attr-defined]
+            graph = _lowered(graph, node.name, enough)
     for hold in holds:
-        low, high = 2, graph.node(hold.name).op.depth  # type: ignore[attr-defined]
-        while low < high:
-            middle = (low + high) // 2
-            try:
-                enough = simulate(_with_depth(graph, hold, middle), frames).interval <= best
-            except DeadlockError:
-                enough = False
-            low, high = (low, middle) if enough else (middle + 1, high)
-        graph = _with_depth(graph, hold, high)
+        graph = _lowered(graph, hold.name, enough)
     return graph
 
 
-def _with_depth(graph: Dataflow, node: Node, depth: int) -> Dataflow:
+def _hold_fill(hold: Node, run: Performance) -> int:
+    """The most beats that a FrameHold held."""
+    entered, left = run.beats[hold.inputs[0]], run.beats[hold.outputs[0]]
+    most = gone = 0
+    for k, cycle in enumerate(entered):
+        while gone < len(left) and left[gone] < cycle:
+            gone += 1
+        most = max(most, k + 1 - gone)
+    return most
+
+
+def _lowered(graph: Dataflow, name: str, enough: Callable[[Mapping[str, int]], bool]) -> Dataflow:
+    """The graph with the least depth of one node that is enough, where its present depth is."""
+    low, high, step = 2, graph.node(name).op.depth, 1  # type: ignore[attr-defined]
+    # the depth is near the least already, or far above it: look just below, then ever further down
+    while low < high and enough({name: (middle := max(low, high - step))}):
+        high, step = middle, 4 * step
+    low = max(low, high - step + 1)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough({name: middle}) else (middle + 1, high)
+    return _with_depths(graph, {name: high})
+
+
+def _with_depths(graph: Dataflow, depths: Mapping[str, int]) -> Dataflow:
     return graph.replace(
-        replace(n, op=replace(n.op, depth=depth)) if n.name == node.name else n  # type: ignore[call-arg]
+        replace(n, op=replace(n.op, depth=max(2, depths[n.name]))) if n.name in depths else n  # type: ignore[call-arg]
         for n in graph.nodes
     )

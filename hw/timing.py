@@ -36,9 +36,8 @@ _ready: deque[Process] = deque()
 
 
 def _wake(thing: Waitable) -> None:
-    if thing.waiters:
-        _ready.extend(thing.waiters)
-        thing.waiters.clear()
+    _ready.extend(thing.waiters)
+    thing.waiters.clear()
 
 
 class Channel(Waitable):
@@ -71,22 +70,22 @@ class Channel(Waitable):
 
     def room(self) -> int | None:
         """First cycle in which the next beat can be written; None while that is unknown."""
-        if self.depth is None:
-            return 0
-        k = len(self.writes) - self.depth
-        if k < 0:
+        depth = self.depth
+        if depth is None or (k := len(self.writes) - depth) < 0:
             return 0
         return self.reads[k] + 1 if k < len(self.reads) else None
 
     def read(self, cycle: int) -> None:
         """Record that the next beat is read in ``cycle``."""
         self.reads.append(cycle)
-        _wake(self)
+        if self.waiters:
+            _wake(self)
 
     def write(self, cycle: int) -> None:
         """Record that the next beat is written in ``cycle``."""
         self.writes.append(cycle)
-        _wake(self)
+        if self.waiters:
+            _wake(self)
 
     def max_fill(self) -> int:
         """The most beats held at once: what the depth must be for the same timing."""
@@ -133,9 +132,10 @@ class Pipe(Waitable):
 
     def settle(self, cycle: int) -> int | None:
         """First cycle >= ``cycle`` in which the pipeline is not frozen; None while unknown."""
-        self._advance()
-        if self.fired and self._valid() <= cycle:
-            return None
+        if self.fired:
+            self._advance()
+            if self.fired and self._valid() <= cycle:
+                return None
         for start, end in self._stalls:
             if start <= cycle < end:
                 cycle = end
@@ -143,6 +143,14 @@ class Pipe(Waitable):
 
     def push(self, cycle: int) -> None:
         """Record that the firing in ``cycle`` produces an output beat."""
+        stalls = self._stalls
+        while stalls and stalls[0][1] <= cycle:  # a stall that ended before a firing cannot touch it
+            stalls.popleft()
+        if not self.fired and not stalls:
+            room = self.out.room()
+            if room is not None and room <= cycle + self.latency:  # the usual case, without the queue
+                self.out.write(cycle + self.latency)
+                return
         self.fired.append(cycle)
         self._advance()
         _wake(self)
@@ -156,11 +164,8 @@ class Pipe(Waitable):
             done = max(valid, room)
             if done > valid:
                 self._stalls.append((valid, done))
-            fired = self.fired.popleft()
+            self.fired.popleft()
             self.out.write(done)
-            # a stall that ended before this firing cannot touch a later one
-            while self._stalls and self._stalls[0][1] <= fired:
-                self._stalls.popleft()
 
     def drain(self) -> Process:
         """The process that hands outputs over as room appears; every Pipe needs it running."""
