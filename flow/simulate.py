@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNGS", "SimulationError", "SimulationReport", "simulate"]
 
-RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl")
+RUNGS = ("torch", "qonnx", "streamlined", "reference", "hls", "rtl")
 
 
 class SimulationError(BitexpertError):
