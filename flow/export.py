@@ -105,7 +105,7 @@ def _annotate(wrapper: Any, model: nn.Module) -> None:
     for node in wrapper.get_nodes_by_op_type("ExpertConv"):
         for name in expert_inputs(node)[3:]:
             values = wrapper.get_initializer(name)
-            wrapper.set_tensor_datatype(name, DataType.get_smallest_possible(-float(abs(values).max()) - 1))
+            wrapper.set_tensor_datatype(name, DataType.get_smallest_possible(-max(1.0, float(abs(values).max())) - 1))
     try:
         release = version("bitexpert")
     except PackageNotFoundError:

@@ -1,0 +1,142 @@
+"""Runs a QONNX model, with qonnx, on many frames at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .model_file import ModelError, hardware_input
+from .quiet import quiet
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+__all__ = ["activations", "execute", "execute_tensors", "integer_scores", "output_affine", "to_nhwc"]
+
+# All tensors of a chunk take about this many bytes at most, thresholds' comparisons counted in.
+CHUNK_BYTES = 1 << 28
+
+
+def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
+    """What the model gives for each frame.
+
+    Parameters
+    ----------
+    model : ModelWrapper
+        As :func:`load_model` returns it, at any stage of streamlining.
+    frames : ndarray of int, shape (N, H, W, C)
+        The integers that enter the accelerator (see :func:`hardware_input`).
+
+    Returns
+    -------
+    ndarray of float32, shape (N, ...)
+
+    Raises
+    ------
+    ModelError
+        The frames have another shape, or a node cannot be executed.
+    """
+    out = model.graph.output[0].name
+    return np.concatenate([part[out] for part in _chunks(model, frames)])
+
+
+def execute_tensors(model: ModelWrapper, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """As :func:`execute`, all activations: tensor name to float32 ndarray of shape (N, ...)."""
+    names = activations(model)
+    parts = [{n: part[n] for n in names} for part in _chunks(model, frames)]
+    return {n: np.concatenate([part[n] for part in parts]) for n in names}
+
+
+def activations(model: ModelWrapper) -> list[str]:
+    """Tensors that depend on the input, in the order of computation."""
+    names = [model.graph.input[0].name]
+    known = set(names)
+    for node in model.graph.node:
+        if not known.isdisjoint(node.input):
+            fresh = [t for t in node.output if t]
+            known.update(fresh)
+            names += fresh
+    return names
+
+
+def output_affine(model: ModelWrapper) -> tuple[float, float]:
+    """(scale, bias): the exported network's output is scale * this model's output + bias."""
+    scale = model.get_metadata_prop("output_scale")
+    bias = model.get_metadata_prop("output_bias")
+    return float(scale or 1.0), float(bias or 0.0)
+
+
+def integer_scores(outputs: np.ndarray, scale: float = 1.0, bias: float = 0.0) -> np.ndarray:
+    """The integers behind scores that a network gives as ``scale * integer + bias``.
+
+    Raises
+    ------
+    ModelError
+        A score does not lie on that grid.
+    """
+    steps = (outputs.astype(np.float64) - bias) / scale
+    integers = np.rint(steps)
+    if outputs.size and np.abs(steps - integers).max() > 0.05:
+        place = tuple(int(i) for i in np.unravel_index(np.abs(steps - integers).argmax(), steps.shape))
+        raise ModelError(f"score {outputs[place]:g} at {place} is no multiple of {scale:g} above {bias:g}")
+    return integers.astype(np.int64)
+
+
+def to_nhwc(tensor: np.ndarray) -> np.ndarray:
+    """A tensor (N, C, H, W) or (N, C) in the order of the streams: (N, H, W, C)."""
+    return tensor.transpose(0, 2, 3, 1) if tensor.ndim == 4 else tensor.reshape(len(tensor), 1, 1, -1)
+
+
+def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    from qonnx.core.onnx_exec import execute_onnx
+
+    source = hardware_input(model)
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[1:] != source.shape or not len(frames):
+        shape = ", ".join(map(str, source.shape))
+        raise ModelError(f"the model takes frames of shape (N, {shape}), not {frames.shape}")
+    size = max(1, min(len(frames), CHUNK_BYTES // max(1, _bytes_per_frame(model))))
+    batched: ModelWrapper | None = None
+    for start in range(0, len(frames), size):
+        part = source.to_model(frames[start : start + size])
+        with quiet():
+            if batched is None or len(part) != size:
+                batched = _with_batch(model, len(part))
+            try:
+                yield execute_onnx(batched, {source.name: part}, return_full_exec_context=True)
+            except ModelError:
+                raise
+            except Exception as error:  # onnxruntime and qonnx raise what they like
+                text = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise ModelError(f"the model cannot be executed: {text}") from error
+
+
+def _bytes_per_frame(model: ModelWrapper) -> int:
+    total = 0
+    for name in activations(model):
+        total += 4 * int(np.prod(model.get_tensor_shape(name)))
+    for node in model.get_nodes_by_op_type("MultiThreshold"):
+        levels = model.get_tensor_shape(node.input[1])[1]
+        total += levels * int(np.prod(model.get_tensor_shape(node.output[0])))
+    return total
+
+
+def _with_batch(model: ModelWrapper, size: int) -> ModelWrapper:
+    """A copy whose activations have ``size`` frames (qonnx's ChangeBatchSize forgets all shapes)."""
+    model = copy.deepcopy(model)
+    names = set(activations(model))
+    graph = model.graph
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        if info.name in names:
+            info.type.tensor_type.shape.dim[0].dim_value = size
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[0] in names:
+            target = model.get_initializer(node.input[1])
+            if target is not None and target.size and target[0] == 1:
+                target = target.copy()
+                target[0] = size
+                model.set_initializer(node.input[1], target)
+    return model

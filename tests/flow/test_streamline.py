@@ -1,0 +1,270 @@
+import copy
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from bitexpert.flow.execute import execute, integer_scores, output_affine
+from bitexpert.flow.export import export
+from bitexpert.flow.frames import random_frames
+from bitexpert.flow.model_file import ModelError, hardware_input, load_model
+from bitexpert.flow.passes import pipeline
+from bitexpert.flow.passes.ranges import integer_ranges
+from bitexpert.flow.streamline import StreamlineError, streamline
+from flownets import Dense, Padded, Scaled, export_module, torch_scores, vgg
+from onnx import helper
+from torch import nn
+
+NETWORKS = {"dense": Dense, "padded": Padded, "scaled": Scaled}
+
+
+@pytest.fixture(scope="module", params=list(NETWORKS))
+def network(request, tmp_path_factory):
+    torch.manual_seed(0)
+    module = NETWORKS[request.param]()
+    return module, export_module(module, tmp_path_factory.mktemp("net") / f"{request.param}.onnx")
+
+
+def test_streamlined_equals_torch(network):
+    module, path = network
+    model = load_model(path)
+    source = hardware_input(model)
+    frames = random_frames(source, 60)
+    expected = torch_scores(module, source.to_model(frames))
+    assert np.abs(execute(model, frames) - expected).max() < 1e-4
+    after, records = streamline(model, frames[:8])
+    scale, bias = output_affine(after)
+    found = execute(after, frames)
+    assert np.array_equal(found, np.rint(found))
+    assert np.array_equal(found, integer_scores(expected, scale, bias))
+    assert len(np.unique(found, axis=0)) > 10  # the frames are told apart
+    assert [r.name for r in records] == [p.name for p in pipeline()]
+    assert set(integer_ranges(after)) >= {t for n in after.graph.node for t in n.output}
+    kinds = {n.op_type for n in after.graph.node}
+    assert kinds <= {"Conv", "MatMul", "MaxPool", "MultiThreshold", "Mul", "Tile", "Flatten", "Pad"}
+
+
+def test_streamlining_is_reproducible_and_settled(network, tmp_path):
+    path = network[1]
+    frames = random_frames(hardware_input(load_model(path)), 2)
+    one, _ = streamline(load_model(path), frames)
+    two, _ = streamline(load_model(path), frames)
+    one.save(str(tmp_path / "one.onnx"))
+    two.save(str(tmp_path / "two.onnx"))
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+    again = load_model(tmp_path / "one.onnx")
+    assert [(n.name, list(n.output)) for n in again.graph.node] == [(n.name, list(n.output)) for n in one.graph.node]
+    assert hardware_input(again).scale == 1.0
+    assert np.array_equal(execute(again, frames), execute(one, frames))
+
+
+def test_batch_norms_that_are_not_snapped(tmp_path):
+    blocks = [
+        {"width": 4, "tau": 2, "es_groups": 2},
+        {"width": 8, "tau": 2, "es_groups": 2, "pool": 2},
+        {"width": 6, "pad_mode": "minus_one"},
+    ]
+    module = vgg({"height": 6, "width": 8, "blocks": blocks}, snap=False)
+    path = export(module, tmp_path / "model.onnx", samples=np.zeros((1, 1, 6, 8)))
+    model = load_model(path)
+    frames = random_frames(hardware_input(model), 200)
+    after, _ = streamline(model, frames[:4])
+    assert np.array_equal(execute(after, frames), torch_scores(module, frames.transpose(0, 3, 1, 2).astype(np.float32)))
+
+
+def test_thresholds_are_right_for_every_accumulator(tmp_path):
+    """Every channel and every reachable integer, against the fractions of the stored floats."""
+    torch.manual_seed(3)
+    path = export_module(Padded(), tmp_path / "padded.onnx", seed=3)
+    model = load_model(path)
+    after, _ = streamline(model, random_frames(hardware_input(model), 2))
+    first = next(n for n in model.graph.node if n.op_type == "BatchNormalization")
+    gamma, beta, mean, var = (model.get_initializer(n).astype(np.float64) for n in first.input[1:5])
+    epsilon = next(a.f for a in first.attribute if a.name == "epsilon")
+    step = next(n for n in after.graph.node if n.op_type == "MultiThreshold")
+    signs = after.get_initializer(after.find_producer(step.input[0]).input[1]).reshape(-1)
+    limits = after.get_initializer(step.input[1]).reshape(-1)
+    low, high = integer_ranges(after)[after.graph.node[0].output[0]]
+    assert (low, high) == (-18, 18)
+    negative = zero = 0
+    for c in range(12):
+        slope = float(gamma[c] / np.sqrt(var[c] + epsilon))
+        for acc in range(low, high + 1):
+            exact = Fraction(slope) * (Fraction(float(np.float32(0.1))) * acc - Fraction(mean[c])) + Fraction(beta[c])
+            if abs(exact) > 1e-5:  # nearer than that, the float32 of the file decides
+                assert (signs[c] * acc >= limits[c]) == (exact >= 0)
+        negative += slope < 0
+        zero += slope == 0
+    assert negative
+    assert zero
+    assert limits.min() >= -high
+    assert limits.max() <= high + 1
+
+
+# -- wrong passes ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ShiftOneThreshold:
+    """A wrong pass: one threshold of the second binarization is off."""
+
+    name: str = "ShiftOneThreshold"
+
+    def apply(self, model):
+        model = copy.deepcopy(model)
+        node = [n for n in model.graph.node if n.op_type == "MultiThreshold"][1]
+        values = model.get_initializer(node.input[1]).copy()
+        values[len(values) // 2] += 1000
+        model.set_initializer(node.input[1], values)
+        return model
+
+
+@dataclass(frozen=True)
+class LoseANode:
+    """A wrong pass: what it leaves is no graph."""
+
+    name: str = "LoseANode"
+
+    def apply(self, model):
+        model = copy.deepcopy(model)
+        del model.graph.node[0]
+        return model
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    return load_model(export_module(Scaled(), tmp_path_factory.mktemp("scaled") / "scaled.onnx"))
+
+
+def test_a_wrong_pass_is_caught_and_named(scaled, tmp_path):
+    frames = random_frames(hardware_input(scaled), 16)
+    steps = list(pipeline())
+    steps.insert(next(i for i, s in enumerate(steps) if s.name == "AbsorbIntoThreshold") + 1, ShiftOneThreshold())
+    with pytest.raises(StreamlineError) as caught:
+        streamline(scaled, frames, passes=steps, failure_folder=tmp_path)
+    text = str(caught.value)
+    assert "pass ShiftOneThreshold changed the network: frame" in text
+    assert "first node that differs: /sign2/act_quant/export_handler/BipolarQuant (MultiThreshold)" in text
+    assert "\n" not in text
+    folder = tmp_path / "failed_ShiftOneThreshold"
+    assert sorted(p.name for p in folder.iterdir()) == ["after.onnx", "before.onnx", "input.npy"]
+    good, bad = load_model(folder / "before.onnx"), load_model(folder / "after.onnx")
+    assert not np.array_equal(execute(good, frames), execute(bad, frames))
+
+
+def test_a_pass_that_breaks_the_graph_is_named(scaled):
+    frames = random_frames(hardware_input(scaled), 1)
+    with pytest.raises(StreamlineError, match=r"pass LoseANode left the graph invalid: .* reads .*"):
+        streamline(scaled, frames, passes=[LoseANode()])
+
+
+def test_progress_is_told(scaled):
+    seen = []
+    streamline(scaled, random_frames(hardware_input(scaled), 1), on_pass=lambda *a: seen.append(a))
+    assert seen[0] == ("CheckOperators", 1, len(seen))
+    assert [n for _, n, _ in seen] == list(range(1, len(seen) + 1))
+
+
+def test_nothing_is_printed_and_home_stays_empty(scaled, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    streamline(scaled, random_frames(hardware_input(scaled), 1))
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+# -- what has no hardware --------------------------------------------------------------------------------
+def refused(module, tmp_path):
+    model = load_model(export_module(module, tmp_path / "model.onnx"))
+    with pytest.raises(ModelError) as caught:
+        streamline(model, random_frames(hardware_input(model), 2))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class Ending(Dense):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x):
+        return self.what(super().forward(x))
+
+
+class Middle(Dense):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x):
+        return self.fc2(self.sign(self.what(self.bn(self.fc1(self.quant(x))))))
+
+
+def test_operators_without_hardware(tmp_path):
+    text = refused(Ending(nn.Softmax(dim=1)), tmp_path)
+    assert text.startswith("/what/Softmax (Softmax) cannot become hardware; supported: Add, BatchNormalization")
+    assert text.endswith("What to do: end the network at the scores; the decision is the same without it")
+    assert "/what/Sigmoid (Sigmoid)" in refused(Middle(nn.Sigmoid()), tmp_path)
+    assert "/Sign (Sign)" in refused(Middle(torch.sign), tmp_path)
+
+
+def test_residual_connection(tmp_path):
+    class Residual(Dense):
+        def forward(self, x):
+            y = self.fc1(self.quant(x))
+            return self.fc2(self.sign(self.bn(y) + y))
+
+    text = refused(Residual(), tmp_path)
+    assert "(Add) cannot become hardware: it joins two streams" in text
+    assert "residual connections are not supported yet" in text
+
+
+def test_scores_that_are_scaled_class_by_class(tmp_path):
+    text = refused(Ending(nn.BatchNorm1d(5)), tmp_path)
+    assert "it scales or shifts the scores class by class" in text
+    assert "end the network with BinaryLinear" in text
+    assert "multiplies the scores by -0.2" in refused(Ending(lambda y: y * -2.0), tmp_path)
+
+
+def test_prelu_with_a_negative_slope(tmp_path):
+    text = refused(Middle(nn.PReLU(16, init=-0.5)), tmp_path)
+    assert "a negative slope makes two thresholds of one" in text
+
+
+def test_sign_of_something_real(tmp_path):
+    class Twice(Dense):
+        def forward(self, x):
+            return self.fc2(self.sign(nn.functional.linear(self.fc1(self.quant(x)), torch.full((16, 16), 0.3))))
+
+    text = refused(Twice(), tmp_path)
+    assert "(MultiThreshold) cannot become hardware: what it binarizes comes from" in text
+
+
+def test_a_weight_that_is_not_finite(tmp_path):
+    module = Dense()
+    path = export_module(module, tmp_path / "model.onnx")
+    model = load_model(path)
+    node = next(n for n in model.graph.node if n.op_type == "BatchNormalization")
+    bias = model.get_initializer(node.input[2]).copy()
+    bias[3] = np.nan
+    model.set_initializer(node.input[2], bias)
+    with pytest.raises(ModelError, match=r"is not finite. What to do: train again"):
+        streamline(model, random_frames(hardware_input(model), 2))
+
+
+def test_input_quantizer_that_changes_its_integers(tmp_path):
+    from qonnx.core.datatype import DataType
+
+    model = load_model(export_module(Scaled(), tmp_path / "model.onnx"))
+    model.set_tensor_datatype(model.graph.input[0].name, DataType["UINT8"])  # the quantizer clips at 127/128
+    with pytest.raises(ModelError, match=r"changes its integers \(uint8, scale 1\)"):
+        streamline(model, random_frames(hardware_input(model), 2))
+
+
+def test_hostile_names_stay_harmless(scaled):
+    model = copy.deepcopy(scaled)
+    pool = next(n for n in model.graph.node if n.op_type == "MaxPool")
+    source, position = pool.input[0], list(model.graph.node).index(pool)
+    pool.input[0] = "exotic"
+    model.graph.node.insert(position, helper.make_node("Erf", [source], ["exotic"], name='"; rm -rf /\n\x1b[2J'))
+    model.set_tensor_shape("exotic", model.get_tensor_shape(source))
+    with pytest.raises(ModelError, match=r'^"; rm -rf /\?\?\[2J \(Erf\) cannot become hardware'):
+        streamline(model, random_frames(hardware_input(scaled), 1))
