@@ -34,7 +34,6 @@ constexpr int kNativeBytes = 32, kNumberPixels = 4, kNumberBlocks = 1;
 #else
 constexpr int kNativeBytes = 16, kNumberPixels = 2, kNumberBlocks = 1;
 #endif
-constexpr int kParts = 64 / kNativeBytes;
 constexpr int kWordLanes = 8;  // output channels of a block of a convolution on bits
 template <class T>
 constexpr int kLanes = 64 / sizeof(T);
@@ -46,46 +45,60 @@ struct VectorOf {
 template <class T>
 using Native = typename VectorOf<T, kNativeBytes>::type;
 
+#if defined(BX_AVX512)
 template <class T>
 struct Lanes {
-  Native<T> part[kParts];
+  Native<T> v;
 
   static Lanes load(const T* p) {
-    Lanes v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
+    Lanes lanes;
+    std::memcpy(&lanes.v, p, sizeof lanes.v);
+    return lanes;
   }
   // += a ^ x
-  void add_flipped(const T* a, T x) {
-    for (int i = 0; i < kParts; ++i) {
-      Native<T> v;
-      std::memcpy(&v, a + i * (kNativeBytes / sizeof(T)), sizeof v);
-      part[i] += v ^ x;
-    }
-  }
+  void add_flipped(const T* a, T x) { v += load(a).v ^ x; }
   // n - 2 * this
-  Lanes agreement(T n) const {
-    Lanes v;
-    for (int i = 0; i < kParts; ++i) v.part[i] = n - 2 * part[i];
-    return v;
-  }
+  Lanes agreement(T n) const { return {n - 2 * v}; }
   // Bit l = (this[l] >= b[l]).
   u64 at_least(const T* b) const {
-    const Lanes other = load(b);
-#if defined(BX_AVX512)
-    const auto x = (__m512i)part[0], y = (__m512i)other.part[0];
+    const auto x = (__m512i)v, y = (__m512i)load(b).v;
     if constexpr (std::is_same_v<T, std::uint8_t>) return _mm512_cmpge_epu8_mask(x, y);
     else if constexpr (sizeof(T) == 1) return _mm512_cmpge_epi8_mask(x, y);
     else if constexpr (sizeof(T) == 2) return _mm512_cmpge_epi16_mask(x, y);
     else if constexpr (sizeof(T) == 4) return _mm512_cmpge_epi32_mask(x, y);
     else return _mm512_cmpge_epi64_mask(x, y);
+  }
+};
 #else
-    constexpr int lanes = kNativeBytes / sizeof(T);
-    using Bytes = typename VectorOf<std::int8_t, lanes>::type;
+template <class T>
+struct Lanes {
+  static constexpr int parts = 64 / kNativeBytes, each = kNativeBytes / sizeof(T);
+  Native<T> v[parts];
+
+  static Lanes load(const T* p) {
+    Lanes lanes;
+    std::memcpy(lanes.v, p, sizeof lanes.v);
+    return lanes;
+  }
+  void add_flipped(const T* a, T x) {
+    for (int i = 0; i < parts; ++i) {
+      Native<T> other;
+      std::memcpy(&other, a + i * each, sizeof other);
+      v[i] += other ^ x;
+    }
+  }
+  Lanes agreement(T n) const {
+    Lanes lanes;
+    for (int i = 0; i < parts; ++i) lanes.v[i] = n - 2 * v[i];
+    return lanes;
+  }
+  u64 at_least(const T* b) const {
+    using Bytes = typename VectorOf<std::int8_t, each>::type;
+    const Lanes other = load(b);
     std::int8_t all[kLanes<T>];
-    for (int i = 0; i < kParts; ++i) {
-      const Bytes bytes = __builtin_convertvector(part[i] >= other.part[i], Bytes);
-      std::memcpy(all + i * lanes, &bytes, lanes);
+    for (int i = 0; i < parts; ++i) {
+      const Bytes bytes = __builtin_convertvector(v[i] >= other.v[i], Bytes);
+      std::memcpy(all + i * each, &bytes, each);
     }
     u64 bits = 0;
     for (int i = 0; i < kLanes<T>; i += 8) {
@@ -95,25 +108,26 @@ struct Lanes {
       bits |= ((eight & 0x0101010101010101u) * 0x0102040810204080u >> 56) << i;
     }
     return bits;
-#endif
-  }
-  template <class To>
-  void store(To* to, int count) const {
-    T values[kLanes<T>];
-    std::memcpy(values, part, sizeof values);
-    for (int l = 0; l < count; ++l) to[l] = static_cast<To>(values[l]);
   }
 };
+#endif
+
+template <class T, class To>
+inline void store(const Lanes<T>& lanes, To* to, int count) {
+  T values[kLanes<T>];
+  std::memcpy(values, &lanes.v, sizeof values);
+  for (int l = 0; l < count; ++l) to[l] = static_cast<To>(values[l]);
+}
 
 // Number of differing bits of one activation word against the words of 8 output channels, summed over a window.
 #if defined(BX_AVX512) && defined(__AVX512VPOPCNTDQ__)
 constexpr int kPixels = 4, kBlocks = 2;
 struct Mismatches {
-  Lanes<std::int64_t> n{};
-  void count(Native<u64> differing) { n.part[0] += (Native<std::int64_t>)_mm512_popcnt_epi64((__m512i)differing); }
-  void add(const u64* w, u64 x) { count(Lanes<u64>::load(w).part[0] ^ x); }
-  void add(const u64* w, u64 x, u64 mask) { count((Lanes<u64>::load(w).part[0] ^ x) & mask); }
-  Lanes<std::int64_t> get() const { return n; }
+  Native<std::int64_t> n{};
+  void count(Native<u64> differing) { n += (Native<std::int64_t>)_mm512_popcnt_epi64((__m512i)differing); }
+  void add(const u64* w, u64 x) { count(Lanes<u64>::load(w).v ^ x); }
+  void add(const u64* w, u64 x, u64 mask) { count((Lanes<u64>::load(w).v ^ x) & mask); }
+  Lanes<std::int64_t> get() const { return {n}; }
 };
 #else
 constexpr int kPixels = 1, kBlocks = 1;
@@ -150,8 +164,15 @@ void pack_signs(const T* in, u64* out) {
   constexpr int words = ceil_div(CHANNELS, 64);
   for (int p = 0; p < PIXELS; ++p)
     for (int i = 0; i < words; ++i) {
+      const T* from = in + p * CHANNELS + 64 * i;
       u64 word = 0;
-      for (int c = 64 * i; c < std::min(64 * i + 64, CHANNELS); ++c) word |= u64{in[p * CHANNELS + c] > 0} << (c & 63);
+      if (sizeof(T) == 1 && 64 * i + 64 <= CHANNELS) {
+        T ones[64];
+        std::fill(ones, ones + 64, T{1});
+        word = Lanes<T>::load(from).at_least(ones);
+      } else {
+        for (int c = 0; c < std::min(64, CHANNELS - 64 * i); ++c) word |= u64{from[c] > 0} << c;
+      }
       out[p * words + i] = word;
     }
 }
@@ -253,8 +274,8 @@ inline void finish(const Lanes<T>& value, int pixel, int g, int block, Acc* acc,
   const int count = std::min(lanes, S::rows - block * lanes), channel = g * S::rows + block * lanes;
   if (acc) {
     Acc* to = acc + pixel * channels + channel;
-    if (S::rows % lanes == 0) value.store(to, lanes);
-    else value.store(to, count);
+    if (S::rows % lanes == 0) store(value, to, lanes);
+    else store(value, to, count);
   }
   for (int r = 0; r < S::copies; ++r) {
     const int i = (r * S::groups + g) * blocks + block;
@@ -478,7 +499,7 @@ void gate_bits(const u64* in, const std::int64_t* weights, const std::int64_t* b
     }
     for (int c = 64 * i; c < std::min(64 * i + 64, S::channels); ++c) {
       std::int64_t ones = 0;
-      for (int k = 0; k < 31 && (S::pixels >> k); ++k) ones += static_cast<std::int64_t>(planes[k] >> (c & 63) & 1) << k;
+      for (int k = 0; k < 31 && (S::pixels >> k); ++k) ones += std::int64_t(planes[k] >> (c & 63) & 1) << k;
       sums[c] = 2 * ones - S::pixels;
     }
   }
