@@ -14,11 +14,12 @@ from ..hw.ops.fifo import Fifo
 from ..hw.types import StreamType
 from .templates import render, write_text
 
-__all__ = ["TOP", "emit_hls", "emit_rtl"]
+__all__ = ["TOP", "check_names", "emit_hls", "emit_rtl", "fresh", "summary"]
 
 TOP = "accelerator"
 HW = Path(__file__).parents[1] / "hw"
 _SAFE = re.compile(r"[a-z][a-z0-9_]*")
+_PART = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,21 @@ class Port:
     axis_bits: int
     beats: int
 
+    @property
+    def msb(self) -> int:
+        """Highest bit of a beat."""
+        return self.bits - 1
+
+    @property
+    def axis_msb(self) -> int:
+        """Highest bit of TDATA."""
+        return self.axis_bits - 1
+
+    @property
+    def padding(self) -> int:
+        """Bits that fill a beat up to whole bytes."""
+        return self.axis_bits - self.bits
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -41,6 +57,11 @@ class Stream:
     beats: int
     depth: int
     text: str
+
+    @property
+    def msb(self) -> int:
+        """Highest bit of a beat."""
+        return self.bits - 1
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,8 @@ class HlsDesign:
     clock_ns: float
 
 
-def _check_names(graph: Dataflow) -> None:
+def check_names(graph: Dataflow) -> None:
+    """Raise BitexpertError unless every name in the graph may stand in generated code as it is."""
     for name in (*graph.streams(), *(n.name for n in graph.nodes)):
         if not _SAFE.fullmatch(name):
             raise BitexpertError(f"{name!r} is not a safe identifier; make names with hw.identifiers.identifier")
@@ -129,11 +151,13 @@ def _stream(graph: Dataflow, name: str, depth: int = 0) -> Stream:
 
 
 def _describe(node: Node) -> str:
-    folding = ", ".join(f"{k}={v}" for k, v in node.folding.items())
+    # checked here, because it goes into a comment and the folding may come from a file
+    folding = ", ".join(f"{k}={v}" for k, v in node.op.check_folding(node.name, node.folding).items())
     return f"{node.op.kind} {node.name}{': ' + folding if folding else ''}"
 
 
-def _summary(graph: Dataflow) -> str:
+def summary(graph: Dataflow) -> str:
+    """One line on a graph, for the head of a generated file."""
     operators = sum(not n.op.plumbing for n in graph.nodes)
     return f"{operators} operators, input {graph.type_of(graph.inputs[0])}, output {graph.type_of(graph.outputs[0])}"
 
@@ -165,8 +189,13 @@ def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
         Created if missing; what an earlier call wrote there is replaced.
     made_by : str
         Goes into the head of every file.
+
+    Raises
+    ------
+    BitexpertError
+        A name or a folding that must not stand in generated text.
     """
-    _check_names(graph)
+    check_names(graph)
     cells: list[str] = ["bx_frame_last"]
     memories: dict[str, Memory] = {}
     instances = []
@@ -186,7 +215,7 @@ def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
         instances.append(Instance(node.name, cell.module, _describe(node), tuple(parameters), tuple(ports)))
     design = RtlDesign(
         made_by=made_by,
-        summary=_summary(graph),
+        summary=summary(graph),
         top=TOP,
         inputs=_ports(graph, graph.inputs, "s"),
         outputs=_ports(graph, graph.outputs, "m"),
@@ -195,7 +224,7 @@ def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
         files=(*(f"{cell}.sv" for cell in cells), f"{TOP}.sv"),
         memories=tuple(memories),
     )
-    _fresh(folder)
+    fresh(folder)
     for cell_name in cells:
         write_text(folder / f"{cell_name}.sv", (HW / "rtl" / f"{cell_name}.sv").read_text())
     for file, memory in memories.items():
@@ -224,8 +253,15 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
         Vivado's part name.
     clock_ns : float
         Clock period in nanoseconds.
+
+    Raises
+    ------
+    BitexpertError
+        A name, a part or a folding that must not stand in generated text.
     """
-    _check_names(graph)
+    check_names(graph)
+    if not _PART.fullmatch(part):
+        raise BitexpertError(f"{part!r} is no part name of Vivado's")
     alias: dict[str, str] = {}
     depth: dict[str, int] = {}
     for node in graph.nodes:
@@ -252,7 +288,7 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
     outputs = tuple(alias.get(s, s) for s in graph.outputs)
     design = HlsDesign(
         made_by=made_by,
-        summary=_summary(graph),
+        summary=summary(graph),
         top=TOP,
         inputs=_ports(graph, graph.inputs, "s"),
         outputs=_ports(graph, outputs, "m"),
@@ -263,7 +299,7 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
         part=part,
         clock_ns=clock_ns,
     )
-    _fresh(folder)
+    fresh(folder)
     for header in (*design.headers, "stream_types.hpp"):
         write_text(folder / "bx" / header, (HW / "hls" / header).read_text())
     for file in (f"{TOP}.cpp", f"{TOP}.hpp", "tables.hpp", "run_hls.tcl"):
@@ -272,7 +308,8 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
     return design
 
 
-def _fresh(folder: Path) -> None:
+def fresh(folder: Path) -> None:
+    """Make a folder, empty; what an earlier run left there goes."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

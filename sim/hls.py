@@ -13,7 +13,7 @@ from ..hw.ops.fifo import Fifo
 from .streams import Difference, compare_beats, write_beats
 from .toolchain import CPP, ap_types, compiler, digest, run_tool
 
-__all__ = ["build_hls", "hls_streams", "run_hls"]
+__all__ = ["build_hls", "hls_streams", "run_hls", "write_golden"]
 
 FLAGS = ("-std=c++14", "-O2", "-w")
 
@@ -71,3 +71,25 @@ def run_hls(
             write_beats(graph, stream, values[stream], beats / f"in_{stream}.bin")
         run_tool([program, beats, str(frames)], "HLS C-simulation", env={"BX_RECORD": str(beats)})
         return compare_beats("hls", graph, hls_streams(graph), values, beats)
+
+
+def write_golden(graph: Dataflow, values: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write what the emitted testbench reads: ``in_<stream>.bin`` and ``expected_<stream>.bin``.
+
+    Parameters
+    ----------
+    graph : Dataflow
+        The folded graph that was emitted.
+    values : mapping of str to ndarray
+        The reference, as ``graph.run`` returns it.
+    folder : Path
+        Created if missing; ``run_hls.tcl`` looks in ``verification/hls`` of the build.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    before = {n.outputs[0]: n.inputs[0] for n in graph.nodes if isinstance(n.op, Fifo)}
+    for stream in graph.inputs:
+        write_beats(graph, stream, values[stream], folder / f"in_{stream}.bin")
+    for stream in graph.outputs:
+        while stream in before:
+            stream = before[stream]
+        write_beats(graph, stream, values[stream], folder / f"expected_{stream}.bin")

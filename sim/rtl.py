@@ -14,7 +14,7 @@ from ..hw.graph import Dataflow
 from .streams import Difference, compare_beats, write_beats
 from .toolchain import CPP, ToolError, cache_folder, compiler, digest, run_tool, verilator_root
 
-__all__ = ["RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl"]
+__all__ = ["ProtocolError", "RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl"]
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 FLAGS = ("-std=c++17", "-O2", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
@@ -22,6 +22,12 @@ FLAGS = ("-std=c++17", "-O2", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
 
 class SimulationHang(ToolError):
     """Nothing moved in the simulated design for a long time."""
+
+    exit_code = 1
+
+
+class ProtocolError(ToolError):
+    """The simulated design breaks AXI4-Stream: TLAST is not on a frame's last beat."""
 
     exit_code = 1
 
@@ -59,9 +65,9 @@ class RtlRun:
         return float(self.done[-1] - self.done[warm]) / max(1, len(self.done) - 1 - warm)
 
 
-def _verilator(arguments: list[str | Path], purpose: str, cwd: Path, log: Path | None = None) -> None:
+def _verilator(arguments: list[str | Path], purpose: str, cwd: Path) -> None:
     root = verilator_root()
-    run_tool([root / "bin" / "verilator_bin", *arguments], purpose, cwd=cwd, env={"VERILATOR_ROOT": str(root)}, log=log)
+    run_tool([root / "bin" / "verilator_bin", *arguments], purpose, cwd=cwd, env={"VERILATOR_ROOT": str(root)})
 
 
 def lint_rtl(folder: Path, top: str = "accelerator") -> None:
@@ -130,7 +136,7 @@ def build_rtl(folder: Path, work: Path) -> Path:
         target = Path(scratch).resolve()
         arguments: list[str | Path] = ["--cc", "--top-module", "accelerator", "-Wno-fatal", "-O3", "--x-assign", "fast"]
         arguments += ["--Mdir", target, folder / "sim" / "public.vlt", "-f", "sources.f"]
-        _verilator(arguments, "Verilator", folder, log=target / "verilator.log")
+        _verilator(arguments, "Verilator", folder)
         unit = target / "all.cpp"
         parts = sorted(target.glob("Vaccelerator*.cpp"))
         unit.write_text("".join(f'#include "{part.name}"\n' for part in [*parts, CPP / "rtl_testbench.cpp"]))
@@ -182,7 +188,9 @@ def run_rtl(
     Raises
     ------
     SimulationHang
-        The message says which streams stand still and where.
+        The message says where it stands still.
+    ProtocolError
+        TLAST comes with a wrong beat.
     """
     frames = len(values[graph.inputs[0]])
     with tempfile.TemporaryDirectory(prefix="rtl-", dir=scratch) as name:
@@ -193,13 +201,22 @@ def run_rtl(
         done = run_tool([str(w) for w in command], "RTL simulation", cwd=folder, ok=(0, 3, 5))
         differences = compare_beats("rtl", graph, graph.streams(), values, beats)
         if done.returncode == 5:
-            raise ToolError(f"RTL simulation: {done.stderr.strip()}")
+            raise ProtocolError(f"RTL simulation: {done.stderr.strip()}")
         if done.returncode == 3:
-            where = f"; first difference: {differences[0]}" if differences else ""
-            raise SimulationHang(f"RTL simulation hangs: {done.stderr.strip()}{where}")
+            raise SimulationHang(f"RTL simulation hangs: {done.stderr.strip()}{_where(graph, frames, differences)}")
         cycles = {s: np.fromfile(beats / f"{s}.cycles", dtype=np.uint32).astype(np.int64) for s in graph.streams()}
         finished = np.loadtxt(beats / "done.txt", dtype=np.int64, ndmin=1)
     return RtlRun(differences, finished, cycles, len(graph.streams()))
+
+
+def _where(graph: Dataflow, frames: int, differences: list[Difference]) -> str:
+    """The stream that a hang starts at: the first of those that got least far."""
+
+    def progress(d: Difference) -> float:
+        return 1 - d.count / (graph.type_of(d.stream).beats(graph.per_beat(d.stream)) * frames)
+
+    missing = [d for d in differences if d.found == "missing"]
+    return f"; it stands still at {min(missing, key=progress)}" if missing else ""
 
 
 if __name__ == "__main__":  # python -m bitexpert.sim.rtl CELL.sv ... : what `make lint` runs

@@ -75,13 +75,17 @@ def first_difference(
 def compare_values(
     rung: str, graph: Dataflow, expected: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
 ) -> list[Difference]:
-    """Compare the values of streams, shape (N, H, W, C): the first difference of each, in the order of the graph."""
+    """Compare the values of streams, shape (N, H, W, C): the first difference of each, in the order of the graph.
+
+    A stream may be seen flat, (N, 1, 1, H*W*C), by what reads it: the order of its elements is the same.
+    """
     producers = graph.producers()
     differences = []
     for stream in graph.streams():
         if stream in expected:
             operator = producers[stream][0].name if stream in producers else "input"
-            found = first_difference(rung, operator, stream, expected[stream], values[stream])
+            want = expected[stream].reshape(values[stream].shape)
+            found = first_difference(rung, operator, stream, want, values[stream])
             differences += [found] if found else []
     return differences
 

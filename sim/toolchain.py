@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +82,6 @@ def run_tool(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    log: Path | None = None,
     ok: Sequence[int] = (0,),
 ) -> subprocess.CompletedProcess[str]:
     """Run a tool and keep its output.
@@ -88,7 +89,8 @@ def run_tool(
     Raises
     ------
     ToolError
-        It cannot be started or its exit status is not in ``ok``; the message ends with its last lines.
+        It cannot be started or its exit status is not in ``ok``; the message ends with its first errors, or with
+        its last lines where it names none.
     """
     words = [str(word) for word in command]
     try:
@@ -98,10 +100,16 @@ def run_tool(
     except OSError as error:
         raise ToolError(f"{purpose}: cannot start {words[0]}: {error.strerror}") from None
     output = done.stdout + done.stderr
-    if log is not None:
-        log.write_text(f"$ {' '.join(words)}\n{output}")
     if done.returncode not in ok:
-        errors = [line for line in output.splitlines() if "rror" in line] or output.splitlines()
-        tail = "; ".join(errors[:3]) or f"exit status {done.returncode}"
-        raise ToolError(f"{purpose} failed: {tail}{f' (see {log})' if log else ''}")
+        raise ToolError(f"{purpose} failed: {_complaint(done.returncode, output)}")
     return done
+
+
+def _complaint(status: int, output: str) -> str:
+    """What a failed tool said, as one line."""
+    lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
+    said = "; ".join([line for line in lines if re.search(r"error\b", line, re.IGNORECASE)][:3] or lines[-3:])
+    if status >= 0:
+        return said or f"exit status {status} without a word"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    return f"{name} ended it{f': {said}' if said else ''}"

@@ -168,7 +168,7 @@ int main(int argc, char** argv) {
     uint8_t beat[((bits) + 7) / 8 + 8];                                  \
     put_bytes(root->signal##_tdata, ((bits) + 7) / 8, beat);             \
     log_##name.add(beat, ((bits) + 7) / 8, static_cast<uint32_t>(cycle - first)); \
-    moved = true;                                                        \
+    moved |= log_##name.count <= frames * kBeats_##name; /* beats beyond the end are no progress */ \
   }                                                                      \
   if (log_##name.count < frames * kBeats_##name) finished = false;
 #include "design.inc"

@@ -1,0 +1,139 @@
+"""Hand-made networks for the benchmarks, and what is common to them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bitexpert.flow.board import load_board
+from bitexpert.flow.emit import emit_rtl
+from bitexpert.flow.fold import fold
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.fork import Fork
+from bitexpert.hw.ops.frame_hold import FrameHold
+from bitexpert.hw.ops.gate import Gate
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.pool import Pool
+from bitexpert.hw.ops.sliding_window import SlidingWindow
+from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
+from bitexpert.sim.rtl import RtlRun, build_rtl, run_rtl
+
+__all__ = ["expert_layer", "random_frames", "simulate_rtl", "small_network", "table"]
+
+Folding = Mapping[str, Mapping[str, int]]
+
+
+def _signs(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return (2 * rng.integers(0, 2, shape) - 1).astype(np.int8)
+
+
+def expert_layer(experts: int, size: int, channels: int, pe: int, simd: int) -> Dataflow:
+    """A zero-padded 3x3 convolution of bits with its thresholds, folded.
+
+    Parameters
+    ----------
+    experts : int
+        Banks of weights; with more than one a gate, a FrameHold and a Fork stand in front.
+    size : int
+        Rows and columns of a frame.
+    channels : int
+        At the input and at the output.
+    pe, simd : int
+        Rows and columns that the MatVec works on at once.
+    """
+    rng = np.random.default_rng(0)
+    x = StreamType(BIPOLAR, (size, size, channels))
+    window = SlidingWindow(x, (3, 3), padding=(1, 1, 1, 1))
+    matvec = MatVec(window.outputs[0], _signs(rng, experts, 1, channels, 9 * channels), tap=window.tap)
+    acc = matvec.outputs[0]
+    spread = acc.element.max // 8
+    limits = rng.integers(-spread, spread + 1, (1, channels))
+    threshold = Threshold(acc, limits, rng.integers(0, 2, (1, channels)).astype(bool))
+    folding = {"window_0": {"SIMD": simd}, "matvec_0": {"PE": pe, "SIMD": simd}, "threshold_0": {"PE": pe}}
+    nodes: list[Node] = []
+    source: tuple[str, ...] = ("in_0",)
+    if experts > 1:
+        gate = Gate(x, rng.integers(-7, 8, (experts, channels)), np.zeros(experts, dtype=np.int64))
+        nodes += [
+            Node("fork_0", Fork(x, 2), ("in_0",), ("kept_0", "seen_0")),
+            Node("gate_0", gate, ("seen_0",), ("choice_0",)),
+            Node("frame_hold_0", FrameHold(x, experts, 2), ("kept_0", "choice_0"), ("held_0", "bank_0")),
+        ]
+        folding |= {name: {"PE": simd} for name in ("fork_0", "gate_0", "frame_hold_0")}
+        source = ("held_0", "bank_0")
+    nodes += [
+        Node("window_0", window, source[:1], ("window_0_out",)),
+        Node("matvec_0", matvec, ("window_0_out", *source[1:]), ("matvec_0_out",)),
+        Node("threshold_0", threshold, ("matvec_0_out",), ("threshold_0_out",)),
+    ]
+    return fold(Dataflow(tuple(nodes), ("in_0",), ("threshold_0_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def small_network(folding: Folding) -> Dataflow:
+    """Pixels -> window -> MatVec -> two thresholds a channel -> pool -> gate -> window -> MatVec of three banks."""
+    rng = np.random.default_rng(1)
+    x = StreamType(uint_t(4), (8, 8, 2))
+    window0 = SlidingWindow(x, (3, 3), padding=(1, 1, 1, 1))
+    matvec0 = MatVec(window0.outputs[0], _signs(rng, 1, 1, 8, 18), tap=window0.tap)
+    threshold = Threshold(matvec0.outputs[0], rng.integers(-15, 16, (2, 8)), rng.integers(0, 2, (2, 8)).astype(bool))
+    pool = Pool(threshold.outputs[0], (2, 2))
+    bits = pool.outputs[0]
+    gate = Gate(bits, rng.integers(-7, 8, (3, 16)), rng.integers(-9, 10, 3))
+    window1 = SlidingWindow(bits, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
+    matvec1 = MatVec(window1.outputs[0], _signs(rng, 3, 1, 12, 144), tap=window1.tap)
+    nodes = (
+        Node("window_0", window0, ("in_0",), ("window_0_out",)),
+        Node("matvec_0", matvec0, ("window_0_out",), ("matvec_0_out",)),
+        Node("threshold_0", threshold, ("matvec_0_out",), ("threshold_0_out",)),
+        Node("pool_0", pool, ("threshold_0_out",), ("pool_0_out",)),
+        Node("fork_0", Fork(bits, 2), ("pool_0_out",), ("kept_0", "seen_0")),
+        Node("gate_0", gate, ("seen_0",), ("choice_0",)),
+        Node("frame_hold_0", FrameHold(bits, 3, 2), ("kept_0", "choice_0"), ("held_0", "bank_0")),
+        Node("window_1", window1, ("held_0",), ("window_1_out",)),
+        Node("matvec_1", matvec1, ("window_1_out", "bank_0"), ("matvec_1_out",)),
+    )
+    return fold(Dataflow(nodes, ("in_0",), ("matvec_1_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def random_frames(graph: Dataflow, count: int) -> np.ndarray:
+    """Frames over the whole range of the input, bits with another mean in each channel of each frame."""
+    kind = graph.type_of(graph.inputs[0])
+    rng = np.random.default_rng(2)
+    if kind.element != BIPOLAR:
+        return rng.integers(kind.element.min, kind.element.max + 1, (count, *kind.shape))
+    chance = rng.random((count, 1, 1, kind.shape[2]))
+    return np.where(rng.random((count, *kind.shape)) < chance, 1, -1)
+
+
+def simulate_rtl(graph: Dataflow, frames: np.ndarray, cycle_frames: int = 0, rtl: Path | None = None) -> RtlRun:
+    """Emit (unless ``rtl`` holds the design), compile and run the RTL; stop if a beat differs from the reference."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = rtl or Path(name) / "rtl"
+        if rtl is None:
+            emit_rtl(graph, folder, "Made by a benchmark of bitexpert.")
+        program = build_rtl(folder, Path(name) / "work")
+        run = run_rtl(program, folder, graph, graph.run(frames), cycle_frames=cycle_frames)
+    if run.differences:
+        raise SystemExit(f"the RTL differs from the reference: {run.differences[0]}")
+    return run
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table of text, numbers to the right."""
+    cells = [list(columns), *[[_shown(value) for value in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = []
+    for row in cells:
+        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.2f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,85 @@
+"""Hand-made folded graphs for the emitters' tests: every operator, and names that want to do harm."""
+
+import numpy as np
+from bitexpert.flow.board import load_board
+from bitexpert.flow.fold import fold
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.fork import Fork
+from bitexpert.hw.ops.frame_hold import FrameHold
+from bitexpert.hw.ops.gate import Gate
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.pool import Pool
+from bitexpert.hw.ops.sliding_window import SlidingWindow
+from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.types import StreamType, uint_t
+
+HOSTILE = [
+    "'; rm -rf ~ #",
+    'a"b\nmodule evil;',
+    "$[exec touch /tmp/evil]${::env(HOME)}",
+    "x;puts evil",
+    "/../../evil",
+    "endmodule",
+    "proc",
+    "*/ #include <evil.h>",
+    "`evil`\\",
+    "evil" * 2500,
+]
+BOARD = load_board("pynq-z2")
+# stands in for a network's real folding: the same elements a beat nowhere, so that WidthConverts are needed
+FOLDING = {
+    "window_0": {"SIMD": 1},
+    "matvec_0": {"PE": 4, "SIMD": 1},
+    "threshold_0": {"PE": 2},
+    "pool_0": {"PE": 8},
+    "fork_0": {"PE": 4},
+    "gate_0": {"PE": 4},
+    "frame_hold_0": {"PE": 4},
+    "window_1": {"SIMD": 2},
+    "matvec_1": {"PE": 3, "SIMD": 2},
+}
+
+
+def signs(rng, *shape):
+    return (2 * rng.integers(0, 2, shape) - 1).astype(np.int8)
+
+
+def expert_net(pixel_bits: int = 3, channels: int = 2) -> Dataflow:
+    """First layer, ES thresholds, pool, gate and a padded convolution with three banks; hostile origins."""
+    rng = np.random.default_rng(1)
+    x = StreamType(uint_t(pixel_bits), (6, 4, channels))
+    window0 = SlidingWindow(x, (3, 1), padding=(1, 0, 1, 0))
+    matvec0 = MatVec(window0.outputs[0], signs(rng, 1, 1, 4, 3 * channels), tap=window0.tap)
+    acc = matvec0.outputs[0]
+    limits = rng.integers(acc.element.min, acc.element.max, (2, 4))
+    threshold = Threshold(acc, limits, rng.integers(0, 2, (2, 4)).astype(bool))
+    pool = Pool(threshold.outputs[0], (2, 2), "max")
+    bits = pool.outputs[0]
+    gate = Gate(bits, rng.integers(-7, 8, (3, 8)), np.array([-27, 8, 61]))
+    hold = FrameHold(bits, 3, 64)
+    window1 = SlidingWindow(bits, (3, 3), padding=(1, 1, 1, 1))
+    matvec1 = MatVec(window1.outputs[0], signs(rng, 3, 1, 9, 72), tap=window1.tap)
+    nodes = (
+        Node("window_0", window0, ("in_0",), ("window_0_out",), origin=HOSTILE[0]),
+        Node("matvec_0", matvec0, ("window_0_out",), ("matvec_0_out",), origin=HOSTILE[1]),
+        Node("threshold_0", threshold, ("matvec_0_out",), ("threshold_0_out",), origin=HOSTILE[2]),
+        Node("pool_0", pool, ("threshold_0_out",), ("pool_0_out",), origin=HOSTILE[3]),
+        Node("fork_0", Fork(bits, 2), ("pool_0_out",), ("kept_0", "seen_0"), origin=HOSTILE[4]),
+        Node("gate_0", gate, ("seen_0",), ("gate_0_out",), origin=HOSTILE[5]),
+        Node("frame_hold_0", hold, ("kept_0", "gate_0_out"), ("held_0", "token_0"), origin=HOSTILE[6]),
+        Node("window_1", window1, ("held_0",), ("window_1_out",), origin=HOSTILE[7]),
+        Node("matvec_1", matvec1, ("window_1_out", "token_0"), ("matvec_1_out",), origin=HOSTILE[9]),
+    )
+    meta = {"network": HOSTILE[1], "model": HOSTILE[2], "classes": HOSTILE}
+    return Dataflow(nodes, ("in_0",), ("matvec_1_out",), {"in_0": HOSTILE[0], "matvec_1_out": HOSTILE[1]}, meta)
+
+
+def folded_net(**folding: dict[str, int]) -> Dataflow:
+    """:func:`expert_net`, folded."""
+    return fold(expert_net(), BOARD, folding={**FOLDING, **folding})
+
+
+def samples(graph: Dataflow, frames: int = 4) -> np.ndarray:
+    kind = graph.type_of(graph.inputs[0])
+    rng = np.random.default_rng(2)
+    return rng.integers(kind.element.min, kind.element.max + 1, (frames, *kind.shape))
