@@ -47,6 +47,11 @@ class Port:
         """Bits that fill a beat up to whole bytes."""
         return self.axis_bits - self.bits
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame on the AXI4-Stream."""
+        return self.beats * self.axis_bits // 8
+
 
 @dataclass(frozen=True)
 class Stream:

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bitexpert.errors import BitexpertError
 from bitexpert.flow.emit import emit_hls, emit_rtl
@@ -14,6 +15,7 @@ from bitexpert.flow.vivado import Link, emit_vivado
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.types import BIPOLAR, StreamType
+from bitexpert.sim.hls import write_golden
 from emitnets import BOARD, folded_net
 
 STAND_IN = Path(__file__).parents[1] / "tcl" / "stand_in.tcl"
@@ -166,8 +168,11 @@ def test_hls_needs_its_ip_first_then_both_scripts_run(build):
 
 @needs_tclsh
 def test_run_hls_simulates_where_golden_frames_lie(build):
-    (build / "verification" / "hls").mkdir(parents=True)
-    done = tcl(build / "hls" / "run_hls.tcl", BX_FRAMES="3")
+    golden = build / "verification" / "hls"
+    graph = folded_net()
+    frames = np.random.default_rng(0).integers(0, 8, (3, *graph.type_of(graph.inputs[0]).shape))
+    write_golden(graph, graph.run(frames), golden)
+    done = tcl(build / "hls" / "run_hls.tcl")
     assert done.returncode == 0, done.stderr
     assert re.search(r"CALL csim_design -argv .*verification/hls 3", done.stdout)
 
