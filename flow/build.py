@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -20,11 +21,12 @@ from ..hw.graph import Dataflow
 from .board import Board, load_board
 from .config import BuildConfig
 from .emit import emit_hls, emit_rtl
+from .emit_fast import emit_fast
 from .fold import fold, folding_config, read_folding
 from .frames import random_frames, read_frames
 from .lower import check_lowering, lower
-from .model_file import hardware_input, load_model
-from .reports import write_estimates
+from .model_file import hardware_input, load_model, model_bytes
+from .reports import ESTIMATES, write_estimates
 from .streamline import streamline
 from .templates import write_text
 from .vivado import emit_vivado
@@ -69,6 +71,7 @@ class _Job:
 
     folder: Path
     model: Path
+    content: bytes  # of the model file
     config: BuildConfig
     board: Board
 
@@ -89,7 +92,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step: what it reads (files and settings), what it leaves behind, what it does."""
+    """A step: what it reads (files and settings), what it leaves behind (files, folders), what it does."""
 
     name: str
     files: tuple[str, ...]
@@ -100,14 +103,18 @@ class _Step:
 
 def _step_load(job: _Job) -> None:
     """Copy the model, and the inputs for the checks, into the build."""
-    _copy(job.model, job.path("model.qonnx.onnx"))
-    source = hardware_input(load_model(job.path("model.qonnx.onnx")))
-    given = job.config.verify_input_npy
+    source = hardware_input(load_model(job.model))
+    given, checkpoint = job.config.verify_input_npy, job.config.checkpoint
     frames = read_frames(given, source) if given else random_frames(source, max(16, job.config.verify_samples))
+    if checkpoint:
+        from ..models.checkpoint import load_checkpoint
+
+        load_checkpoint(checkpoint)
+    _save_bytes(job.path("model.qonnx.onnx"), job.content)
     _save_array(job.path("verification", "input.npy"), frames)
     _remove(job.path("model.pt"))
-    if job.config.checkpoint:
-        _copy(job.config.checkpoint, job.path("model.pt"))
+    if checkpoint:
+        _save_bytes(job.path("model.pt"), checkpoint.read_bytes())
 
 
 def _step_streamline(job: _Job) -> None:
@@ -162,6 +169,11 @@ def _step_hls(job: _Job) -> None:
     )
 
 
+def _step_fast(job: _Job) -> None:
+    """The C++ engine of the fast rung."""
+    _whole_folder(job.path("fast"), lambda folder: emit_fast(job.folded(), folder, job.made_by))
+
+
 def _step_vivado(job: _Job) -> None:
     """Scripts that build the bitstream."""
     _whole_folder(
@@ -197,12 +209,13 @@ STEPS = (
         "estimate",
         ("folded.json", "weights.npz"),
         _CLOCK,
-        ("report/estimate_network_performance.json",),
+        tuple(f"report/{name}.json" for name in ESTIMATES),
         _step_estimate,
     ),
-    _Step("emit_rtl", ("folded.json", "weights.npz"), (), ("rtl/accelerator.sv",), _step_rtl),
-    _Step("emit_hls", ("folded.json", "weights.npz"), _CLOCK, ("hls/accelerator.cpp",), _step_hls),
-    _Step("emit_vivado", ("folded.json", "weights.npz"), _CLOCK, ("vivado/build.tcl",), _step_vivado),
+    _Step("emit_rtl", ("folded.json", "weights.npz"), (), ("rtl",), _step_rtl),
+    _Step("emit_hls", ("folded.json", "weights.npz"), _CLOCK, ("hls",), _step_hls),
+    _Step("emit_fast", ("folded.json", "weights.npz"), (), ("fast",), _step_fast),
+    _Step("emit_vivado", ("folded.json", "weights.npz"), _CLOCK, ("vivado",), _step_vivado),
 )
 
 
@@ -211,7 +224,7 @@ def build(
 ) -> BuildResult:
     """Build an accelerator.
 
-    A build that is started again in the same folder redoes the first step whose inputs, settings or
+    A build that is started again in the same folder redoes the first step whose inputs, settings, results or
     program have changed and all that follow.
 
     Parameters
@@ -229,20 +242,21 @@ def build(
     BitexpertError
         Anything that the user can mend: the file, the folder, the network, the folding.
     """
-    if not model.is_file():
-        raise BuildError(f"there is no model file {model}")
+    content = model_bytes(model)
     board = load_board(config.board)
     if config.synth_clk_period_ns:
         board = replace(board, clock_mhz=1e3 / config.synth_clk_period_ns)
+    if config.folding_config_file:
+        read_folding(config.folding_config_file)
     record = _prepare(folder)
-    job = _Job(folder, model, config, board)
+    job = _Job(folder, model, content, config, board)
     code = _code_digest()
     seconds: dict[str, float] = {}
     stale = False
     for number, step in enumerate(STEPS, 1):
         key = _key(job, step, code)
         done = record["steps"].get(step.name, {})
-        stale = stale or done.get("key") != key or not all(job.path(r).exists() for r in step.results)
+        stale = stale or done.get("key") != key or done.get("results") != _digest(job, step)
         if on_step:
             on_step(step.name, number, len(STEPS), stale)
         if not stale:
@@ -253,7 +267,7 @@ def build(
         start = time.perf_counter()
         step.run(job)
         seconds[step.name] = round(time.perf_counter() - start, 3)
-        record["steps"][step.name] = {"key": key, "seconds": seconds[step.name]}
+        record["steps"][step.name] = {"key": key, "results": _digest(job, step), "seconds": seconds[step.name]}
         record["config"] = json.loads(config.model_dump_json())
         record["version"] = __version__
         record["clock_mhz"] = board.clock_mhz
@@ -279,8 +293,16 @@ def open_build(folder: Path) -> BuildResult:
     missing = [s.name for s in STEPS if s.name not in record["steps"]]
     if missing:
         raise BuildError(f"the build in {folder} stopped before step {missing[0]}; run `bitexpert build` again")
+    lost = [name for s in STEPS for name in s.results if not (folder / name).exists()]
+    if lost:
+        raise BuildError(f"the build in {folder} lacks {lost[0]}; run `bitexpert build` again")
     board = replace(load_board(record["config"]["board"]), clock_mhz=record["clock_mhz"])
-    graph = Dataflow.load(folder / "folded.json", folder / "weights.npz")
+    try:
+        graph = Dataflow.load(folder / "folded.json", folder / "weights.npz")
+    except BitexpertError:
+        raise
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        raise BuildError(f"folded.json or weights.npz in {folder} is damaged; run `bitexpert build` again") from None
     return BuildResult(folder, board, graph, {name: s["seconds"] for name, s in record["steps"].items()})
 
 
@@ -290,11 +312,13 @@ def _prepare(folder: Path) -> dict:
     try:
         if folder.exists() and not folder.is_dir():
             raise BuildError(f"the output {folder} is a file; choose a folder")
-        if folder.is_dir() and any(folder.iterdir()) and not record_path.exists():
+        others = [p for p in folder.iterdir() if p.name != RECORD + PART] if folder.is_dir() else []
+        if others and not record_path.exists():
             raise BuildError(f"the output folder {folder} is not empty and holds no build; choose another or empty it")
         folder.mkdir(parents=True, exist_ok=True)
         record = _read_record(record_path) if record_path.exists() else {"format": RECORD_FORMAT, "steps": {}}
-        for left in [*folder.glob(f"*{PART}"), *folder.glob(f"*/*{PART}")]:
+        # simulation/ holds finished programs; folders in it are the scratch of a simulation that was killed
+        for left in [*folder.glob(f"*{PART}"), *folder.glob(f"*/*{PART}"), *folder.glob("simulation/*/")]:
             _remove(left)
         _save_json(record_path, record)
     except OSError as error:
@@ -305,10 +329,13 @@ def _prepare(folder: Path) -> dict:
 def _read_record(path: Path) -> dict:
     try:
         record = json.loads(path.read_text())
-    except ValueError:
-        raise BuildError(f"{path} is damaged; remove it and build again") from None
-    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
+        steps, told = record.get("steps"), {"config", "clock_mhz"} <= set(record)
+    except (ValueError, AttributeError):
+        raise BuildError(f"{path} is damaged; build into a new folder") from None
+    if record.get("format") != RECORD_FORMAT:
         raise BuildError(f"{path.parent} was built by another version; build into a new folder")
+    if not isinstance(steps, dict) or (steps and not told):
+        raise BuildError(f"{path} is damaged; build into a new folder")
     return record
 
 
@@ -317,16 +344,27 @@ def _key(job: _Job, step: _Step, code: str) -> str:
     for name in step.files:
         h.update(b"\0" + name.encode())
         if name == "<model>":
-            path: Path | None = job.model
-        elif name.startswith("<"):
-            path = getattr(job.config, name.strip("<>"))
-        else:
-            path = job.path(name)
-        if path is not None and path.is_file():
-            h.update(path.read_bytes())
+            h.update(job.content)
+            continue
+        path = getattr(job.config, name.strip("<>")) if name.startswith("<") else job.path(name)
+        if path is not None:  # one that is missing differs from one that was not given: the step says so
+            h.update(b"=" + (path.read_bytes() if path.is_file() else b""))
     for name in step.settings:
         h.update(f"\0{name}={getattr(job.config, name)!r}".encode())
-    h.update(yaml.safe_dump(asdict(job.board)).encode())
+    if "board" in step.settings:
+        h.update(yaml.safe_dump(asdict(job.board)).encode())
+    return h.hexdigest()
+
+
+def _digest(job: _Job, step: _Step) -> str | None:
+    """Digest of what a step left behind; None if some of it is missing."""
+    h = hashlib.sha256()
+    for name in step.results:
+        place = job.path(name)
+        if not place.exists():
+            return None
+        for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
+            h.update(str(path.relative_to(job.folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
 
 
@@ -354,13 +392,10 @@ def _whole_folder(folder: Path, fill: Callable[[Path], object]) -> None:
     os.replace(part, folder)
 
 
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(target.name + PART)
-    try:
-        shutil.copyfile(source, part)
-    except OSError as error:
-        raise BuildError(f"cannot copy {source}: {error.strerror}") from None
-    part.replace(target)
+def _save_bytes(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + PART)
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
@@ -376,8 +411,7 @@ def _save_json(path: Path, data: object) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    elif path.exists():
-        path.unlink()
-
+    else:
+        path.unlink(missing_ok=True)

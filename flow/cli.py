@@ -1,12 +1,15 @@
 """The command line.
 
 Exit status: 0 all is well; 1 a rung of the ladder differs or hangs; 2 the input cannot be used (the message
-says what to change); 3 a tool is missing or failed; 4 an error inside bitexpert.
+says what to change); 3 a tool is missing or failed; 4 an error inside bitexpert; 130 stopped by Ctrl-C; 141
+the reader of a pipe has gone. An error is one line on stderr; with ``--json``, stdout also gets
+``{"error": ..., "exit_status": ...}``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -23,7 +26,7 @@ __all__ = ["app", "main"]
 
 EPILOG = (
     "Exit status: 0 all is well, 1 a rung differs or hangs, 2 the input cannot be used, 3 a tool is missing or failed,"
-    " 4 an error inside bitexpert. Add --debug to see where an error comes from."
+    " 4 an error inside bitexpert, 130 stopped. Add --debug to see where an error comes from."
 )
 app = typer.Typer(
     help="Turns trained high-capacity binary neural networks into FPGA accelerators, proven equal bit for bit.",
@@ -32,8 +35,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
-errors = Console(stderr=True)
+STOPPED, PIPE_CLOSED = 130, 141
+# In a pipe tables keep their columns; COLUMNS in the environment wins.
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+console = Console(width=WIDTH, emoji=False, highlight=False)
+errors = Console(stderr=True, emoji=False, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -42,9 +48,10 @@ def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=1))
 
 
-def _say(text: str, quiet: bool) -> None:
+def _say(text: str, quiet: bool = False) -> None:
+    """Print one line of markup, however long."""
     if not quiet:
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
 
 def _on_step(quiet: bool):
@@ -82,19 +89,25 @@ def train(
     if as_json:
         _print_json(result)
     else:
-        _say(f"held-out accuracy {result['accuracy']:.2%} after {result['seconds']:.0f} s: {out / 'model.pt'}", False)
+        seconds, file = f"{result['seconds']:.0f} s", escape(str(out / "model.pt"))
+        _say(f"held-out accuracy {result['accuracy']:.2%} after {seconds}: {file}")
 
 
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="model.pt of a run folder.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="QONNX file to write.")],
+    as_json: Json = False,
 ) -> None:
     """Export a checkpoint to one QONNX file, checked against the network."""
     from . import api
 
     path = api.export(checkpoint, out)
-    _say(f"exported {path} ({path.stat().st_size / 1024:.0f} KiB); qonnx computes the same scores as torch", False)
+    size = path.stat().st_size
+    if as_json:
+        _print_json({"model": str(path), "bytes": size})
+    else:
+        _say(f"exported {escape(str(path))} ({size / 1024:.0f} KiB); qonnx computes the same scores as torch")
 
 
 @app.command()
@@ -128,10 +141,10 @@ def build(
     if as_json:
         _print_json({"folder": str(out), "seconds": result.steps, "performance": performance})
         return
+    folder = escape(str(out))
     _say(
-        f"{out}: about {performance['estimated_throughput_fps']:,.0f} frames/s at"
-        f" {performance['clock_mhz']:g} MHz (estimate). Next: bitexpert simulate {out}",
-        False,
+        f"{folder}: about {performance['estimated_throughput_fps']:,.0f} frames/s at"
+        f" {performance['clock_mhz']:g} MHz (estimate). Next: bitexpert simulate {folder}"
     )
 
 
@@ -142,7 +155,7 @@ def simulate(
         Path | None, typer.Option("--input", help="Frames (.npy); default: those of the build.")
     ] = None,
     rungs: Annotated[str | None, typer.Option(help="Comma-separated; default: all that are possible.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Use the first N frames.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Use the first N frames at most.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Class of each frame (.npy): also print the accuracy.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -156,12 +169,12 @@ def simulate(
         rungs=rungs.split(",") if rungs else None,
         samples=samples,
         labels=labels,
-        on_rung=None if as_json else (lambda result: _say(rung_line(result), False)),
+        on_rung=None if as_json else (lambda result: _say(rung_line(result))),
     )
     if as_json:
         _print_json(report.as_dict())
     else:
-        _say(simulation_summary(report), False)
+        _say(simulation_summary(report))
     if report.mismatches:
         raise typer.Exit(1)
 
@@ -181,7 +194,7 @@ def report(
         return
     for table in report_tables(data):
         console.print(table)
-    _say(f"picture: {folder / 'report' / 'accelerator.svg'}", False)
+    _say(f"picture: {escape(str(folder / 'report' / 'accelerator.svg'))}")
 
 
 @app.command()
@@ -191,11 +204,12 @@ def doctor(as_json: Json = False) -> None:
     from .present import doctor_table
 
     findings = examine()
+    complete = all(f.found for f in findings if f.required)
     if as_json:
-        _print_json([f.as_dict() for f in findings])
+        _print_json({"complete": complete, "findings": [f.as_dict() for f in findings]})
     else:
         console.print(doctor_table(findings))
-    if any(f.required and not f.found for f in findings):
+    if not complete:
         raise typer.Exit(3)
 
 
@@ -221,7 +235,7 @@ def demo(
         _print_json(result.as_dict())
     else:
         for part in demo_summary(result):
-            console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+            console.print(part, soft_wrap=isinstance(part, str))
     if result.simulation.mismatches:
         raise typer.Exit(1)
 
@@ -231,26 +245,38 @@ def main(arguments: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    as_json = "--json" in words
+
+    def fail(message: str, status: int) -> int:
+        if debug and sys.exc_info()[0]:
+            traceback.print_exc()
+        line = " ".join(message.split())
+        if as_json:
+            _print_json({"error": line, "exit_status": status})
+        errors.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+        return status
+
     try:
-        status = app(words, standalone_mode=False)
+        status = int(app(words, standalone_mode=False) or 0)
     except BitexpertError as error:
-        return _fail(str(error), error.exit_code, debug)
-    except typer.Abort:
-        return _fail("stopped", 130, debug)
-    except KeyboardInterrupt:
-        return _fail("stopped; what was finished is kept, run the same command again to go on", 130, debug)
+        return fail(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        status = STOPPED
+    except SystemExit:  # how the libraries below end where the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return fail(f"{place}{error.strerror or error}; check the path, its permissions and the space on the disk", 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option or argument, from the command-line library
-            return _fail(f"{error.format_message()} (see bitexpert --help)", 2, debug)
+            if not words:
+                return 2  # the help has been shown
+            return fail(f"{error.format_message()} (see bitexpert --help)", 2)
         text = f"internal error, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return _fail(f"{text}; please report it with the output of the same command and --debug", 4, debug)
-    return int(status or 0)
-
-
-def _fail(message: str, status: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    errors.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+        return fail(f"{text}; please report it with the output of the same command and --debug", 4)
+    if status == STOPPED:
+        return fail("stopped; run the same command again to go on", STOPPED)
     return status
 
 

@@ -42,9 +42,9 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     board: str = "pynq-z2"
-    target_fps: float | None = Field(default=None, gt=0)
+    target_fps: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     folding_config_file: Path | None = None
-    synth_clk_period_ns: float | None = Field(default=None, gt=0)
+    synth_clk_period_ns: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     top_k: int = Field(default=0, ge=0)
     verify_input_npy: Path | None = None
     verify_samples: int = Field(default=8, ge=1)
@@ -72,14 +72,14 @@ def read_config(path: Path | None, **overrides: object) -> BuildConfig:
             data = yaml.safe_load(path.read_text()) or {}
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: expected keys and values")
     assert isinstance(data, dict)
     values = {**data, **{k: v for k, v in overrides.items() if v is not None}}
     try:
-        return BuildConfig(**values)
+        return BuildConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import BitexpertError
-from ..models.recipe import load_recipe
+from ..models.checkpoint import load_checkpoint
+from ..models.recipe import Recipe, RecipeError, load_recipe
+from ..models.train import RUN_FILES
 from ..sim.ladder import RungResult
 from . import api
 from .simulate import SimulationReport
@@ -81,10 +83,7 @@ def run_demo(
     """
     start = time.perf_counter()
     run, model, build = folder / "run", folder / "model.onnx", folder / "build"
-    if folder.exists() and not folder.is_dir():
-        raise BitexpertError(f"{folder} is a file; choose a folder with --out")
-    if folder.is_dir() and any(folder.iterdir()) and not run.is_dir():
-        raise BitexpertError(f"{folder} is not empty and not from an earlier demo; choose another with --out")
+    _check_folder(folder)
     training = None if fresh else _trained(run)
     if training:
         say(f"1/4 train: {run} holds a network trained with this recipe")
@@ -109,17 +108,36 @@ def run_demo(
     return DemoResult(folder, training, simulation, api.report(build), time.perf_counter() - start)
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with anything that is not from an earlier demo: training replaces what is in ``run/``."""
+    if folder.exists() and not folder.is_dir():
+        raise BitexpertError(f"{folder} is a file; choose a folder with --out")
+    run = folder / "run"
+    inside = [p for p in folder.glob("*") if p.name not in ("run", "model.onnx", "build") and p.name[0] != "."]
+    inside += [p for p in run.glob("*") if p.name not in RUN_FILES and p.name[0] != "."]
+    if inside:
+        name = inside[0].relative_to(folder)
+        raise BitexpertError(f"{folder} is not empty and not from an earlier demo ({name}); choose another with --out")
+    recipe = _recipe(run)
+    if recipe is not None and recipe.name != load_recipe(RECIPE).name:
+        raise BitexpertError(f"{run} holds a network of the recipe {recipe.name!r}; choose another folder with --out")
+
+
+def _recipe(run: Path) -> Recipe | None:
+    try:
+        return load_recipe(run / "recipe.yaml")
+    except RecipeError:
+        return None
+
+
 def _trained(run: Path) -> dict[str, Any] | None:
     """What an earlier training with the same recipe gave, or None."""
-    metrics, recipe = run / "metrics.json", run / "recipe.yaml"
-    if not (metrics.is_file() and recipe.is_file() and (run / "model.pt").is_file()):
+    if not all((run / name).is_file() for name in RUN_FILES) or _recipe(run) != load_recipe(RECIPE):
         return None
-    if load_recipe(recipe) != load_recipe(RECIPE):
+    try:
+        load_checkpoint(run / "model.pt")
+        data = json.loads((run / "metrics.json").read_text())
+        figures = {key: data[key] for key in ("accuracy", "seconds", "expert_usage")}
+    except (ValueError, KeyError, TypeError):  # damaged
         return None
-    data = json.loads(metrics.read_text())
-    return {
-        "checkpoint": str(run / "model.pt"),
-        "accuracy": data["accuracy"],
-        "seconds": data["seconds"],
-        "expert_usage": data["expert_usage"],
-    }
+    return {"checkpoint": str(run / "model.pt"), **figures}

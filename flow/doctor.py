@@ -108,14 +108,14 @@ def examine() -> list[Finding]:
         ),
         Finding(
             "Vivado",
-            _tool(shutil.which("vivado"), "-version"),
+            _or_empty(lambda: _tool(shutil.which("vivado"), "-version")),
             False,
             "the bitstream (vivado/build.tcl); all checks work without it",
             "install AMD Vivado and source its settings64.sh",
         ),
         Finding(
             "Vitis HLS",
-            _tool(shutil.which("vitis_hls") or shutil.which("vitis-run"), "-version"),
+            _or_empty(lambda: _tool(shutil.which("vitis_hls") or shutil.which("vitis-run"), "-version")),
             False,
             "synthesis of the HLS design (hls/run_hls.tcl); C-simulation works without it",
             "install AMD Vitis and source its settings64.sh",

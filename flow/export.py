@@ -1,12 +1,7 @@
 """Export: a trained network becomes one QONNX file that computes the same integers."""
 
-import contextlib
-import io
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,25 +17,13 @@ from ..models.checkpoint import load_checkpoint
 from ..models.expert import EXPERT_DOMAIN, ExpertConv2d
 from ..models.files import write_atomically
 from .custom_op import expert_inputs
+from .quiet import quiet
 
 __all__ = ["ExportError", "export", "run_qonnx"]
 
 
 class ExportError(BitexpertError):
     """The network can't be exported, or the file doesn't compute the same; the message says where."""
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' remarks off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _check(model: nn.Module) -> None:
@@ -143,13 +126,12 @@ def export(
     Raises
     ------
     ExportError
-        If a weight isn't +-1, a gate isn't frozen, or the file computes something else.
+        If a weight isn't +-1, a gate isn't frozen, the file computes something else, or ``path`` can't be
+        written.
     CheckpointError
         If the checkpoint can't be read.
-    OSError
-        If ``path`` can't be written.
     """
-    with _quiet():
+    with quiet():
         from brevitas.export import export_qonnx
         from qonnx.core.modelwrapper import ModelWrapper
         from qonnx.transformation.infer_shapes import InferShapes
@@ -164,7 +146,7 @@ def export(
             raise ExportError("the network has no config; make it with build_network()")
         shape = (config.channels, config.height, config.width)
         has_experts = any(isinstance(layer, ExpertConv2d) for layer in model.modules())
-        with tempfile.TemporaryDirectory() as folder, _quiet(), torch.no_grad():
+        with tempfile.TemporaryDirectory() as folder, quiet(), torch.no_grad():
             raw = Path(folder) / "raw.onnx"
             export_qonnx(
                 model,

@@ -27,6 +27,23 @@ __all__ = ["FoldingError", "estimate", "fold", "folding_config", "read_folding"]
 # Share of a board's LUTs that automatic folding may plan with; the rest is for DMA, interconnect and routing.
 LUT_SHARE = 0.6
 BRAM_SHARE = 0.8
+# Attributes of FINN's folding files that need nothing done here: memories and FIFOs are chosen by bitexpert.
+FINN_ATTRIBUTES = (
+    "ram_style",
+    "ram_style_thresholds",
+    "resType",
+    "mem_mode",
+    "runtime_writeable_weights",
+    "pumpedCompute",
+    "pumpedMemory",
+    "parallel_window",
+    "impl_style",
+    "depth",
+    "depth_trigger_uram",
+    "depth_trigger_bram",
+    "inFIFODepths",
+    "outFIFODepths",
+)
 
 
 class FoldingError(BitexpertError):
@@ -37,11 +54,12 @@ def read_folding(path: Path) -> dict[str, dict[str, int]]:
     """Read a folding file in FINN's JSON form: ``{"Defaults": {}, "matvec_0": {"PE": 4, "SIMD": 8}}``.
 
     Attributes that FINN has and bitexpert does not need (``ram_style``, ``resType``, ``mem_mode``) are ignored.
+    Defaults for all nodes of a kind are not supported.
 
     Raises
     ------
     FoldingError
-        The file is missing, is not JSON, or is not of that form.
+        The file is missing, is not JSON, or is not of that form; or an attribute is unknown or no whole number.
     """
     try:
         data = json.loads(path.read_text())
@@ -53,7 +71,12 @@ def read_folding(path: Path) -> dict[str, dict[str, int]]:
         raise FoldingError(f'{path}: expected {{"Defaults": {{}}, "<node>": {{"PE": 1, "SIMD": 1}}}}')
     result = {}
     for name, attributes in data.items():
+        unknown = sorted(set(attributes) - {"PE", "SIMD", *FINN_ATTRIBUTES})
+        if unknown:
+            raise FoldingError(f"{path}: {name} has the unknown attribute {unknown[0]!r}; known: PE, SIMD")
         if name == "Defaults":
+            if {"PE", "SIMD"} & set(attributes):
+                raise FoldingError(f"{path}: defaults for PE and SIMD are not supported; give them node by node")
             continue
         numbers = {k: v for k, v in attributes.items() if k in ("PE", "SIMD")}
         for key, value in numbers.items():
@@ -100,12 +123,12 @@ def fold(
         An illegal value (the legal ones are named), or a target that no folding reaches (the best is named).
     """
     if folding is not None:
-        chosen = _apply(graph, folding)
+        chosen: Dataflow | None = _apply(graph, folding)
     elif target_fps is not None:
         if not target_fps > 0 or math.isinf(target_fps):
             raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
         chooser = _Chooser(graph)
-        chosen = chooser.choose(int(board.clock_mhz * 1e6 / target_fps), strict=True)
+        chosen = chooser.choose(int(min(board.clock_mhz * 1e6 / target_fps, 1e18)), strict=True)
         if chosen is None:
             best = chooser.choose(1, strict=False)
             assert best is not None
@@ -116,6 +139,7 @@ def fold(
             )
     else:
         chosen = _fastest(graph, board)
+    assert chosen is not None
     return size_fifos(_with_fifos(_with_width_converts(chosen)))
 
 

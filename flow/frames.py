@@ -80,19 +80,19 @@ def as_frames(array: np.ndarray, source: HardwareInput, name: str = "the input")
     if np.issubdtype(array.dtype, np.floating):
         scaled = frames / source.scale
         values = np.rint(scaled)
-        bad = ~np.isfinite(scaled) | (np.abs(scaled - values) > 1e-3)
+        with np.errstate(invalid="ignore"):
+            bad = ~np.isfinite(scaled) | (np.abs(scaled - values) > 1e-3)
         if bad.any():
             raise FramesError(
                 f"{name} holds {frames[bad][0]:g}, which is not on the input's grid (integers times {source.scale:g});"
                 f" quantize it first, or give the integers"
             )
         frames = values
-    frames = frames.astype(np.int64)
     if not source.element.holds(frames):
         low, high = (int(frames.min()), int(frames.max()))
         legal = "-1 and +1" if source.element == BIPOLAR else f"{source.element.min}..{source.element.max}"
         raise FramesError(f"{name} has values from {low} to {high}; the model takes {source.element}: {legal}")
-    return np.ascontiguousarray(frames)
+    return np.ascontiguousarray(frames, dtype=np.int64)
 
 
 def random_frames(source: HardwareInput, count: int, seed: int = 0) -> np.ndarray:

@@ -57,7 +57,7 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> Table:
     """A table whose first ``left`` columns are words and the rest numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", no_wrap=True)
     for row in rows:
@@ -126,6 +126,6 @@ def demo_summary(result: DemoResult) -> list[Any]:
     return [
         *report_tables(result.report),
         simulation_summary(result.simulation),
-        f"Everything is in {result.folder}: run/ (training), model.onnx, build/ (rtl, hls, vivado, report)."
-        f" It took {result.seconds:.0f} s.",
+        f"Everything is in {escape(str(result.folder))}: run/ (training), model.onnx, build/ (rtl, hls, vivado,"
+        f" report). It took {result.seconds:.0f} s.",
     ]

@@ -16,7 +16,18 @@ from .board import Board
 from .fold import estimate
 from .templates import write_text
 
-__all__ = ["expert_costs", "network_performance", "operators", "summary", "write_estimates"]
+__all__ = ["ESTIMATES", "expert_costs", "network_performance", "operators", "summary", "write_estimates"]
+
+
+#: Names of the reports that :func:`write_estimates` writes.
+ESTIMATES = (
+    "estimate_layer_cycles",
+    "estimate_layer_resources",
+    "op_and_param_counts",
+    "estimate_experts",
+    "fifo_depths",
+    "estimate_network_performance",
+)
 
 
 def operators(graph: Dataflow) -> list[Node]:
@@ -112,8 +123,8 @@ def write_estimates(graph: Dataflow, board: Board, folder: Path) -> None:
         "fifo_depths": {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, (Fifo, FrameHold))},
         "estimate_network_performance": network_performance(graph, board, model),
     }
-    for name, data in reports.items():
-        write_text(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
+    for name in ESTIMATES:
+        write_text(folder / f"{name}.json", json.dumps(reports[name], indent=1) + "\n")
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import numpy as np
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow
 from ..hw.ops.topk import TopK
+from ..sim.fast import fast_rung
+from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
 from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNGS", "SimulationError", "SimulationReport", "simulate"]
 
-RUNGS = ("torch", "qonnx", "streamlined", "reference", "hls", "rtl")
+RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl")
+# Frames for the C-simulation of run_hls.tcl.
+GOLDEN_FRAMES = 8
 
 
 class SimulationError(BitexpertError):
@@ -119,10 +123,13 @@ def simulate(
     chosen = _chosen(build, rungs)
     model = load_model(folder / "model.qonnx.onnx")
     source = hardware_input(model)
-    frames = read_frames(input_file or folder / "verification" / "input.npy", source)[:samples]
-    wanted = _labels(labels, len(frames)) if labels else None
+    if samples is not None and samples < 1:
+        raise SimulationError(f"samples must be at least 1, not {samples}")
+    given = read_frames(input_file or folder / "verification" / "input.npy", source)
+    frames = given[:samples]
     streamlined = load_model(folder / "streamlined.onnx")
     scores = _scores(execute(model, frames), streamlined)
+    wanted = _labels(labels, len(given), scores) if labels else None
     run = _Run(build, model, streamlined, source, frames, scores, _accelerator_output(build.graph, scores))
     results = []
     for rung in chosen:
@@ -144,6 +151,8 @@ def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
     if rungs is None:
         return [r for r in RUNGS if r != "torch" or checkpoint]
     names = [r.strip() for r in rungs]
+    if not names:
+        raise SimulationError(f"name at least one rung; rungs: {', '.join(RUNGS)}")
     for name in names:
         if name not in RUNGS:
             raise SimulationError(f"there is no rung {name!r}; rungs: {', '.join(RUNGS)}")
@@ -152,10 +161,19 @@ def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
     return [r for r in RUNGS if r in names]
 
 
-def _labels(path: Path, count: int) -> np.ndarray:
+def _labels(path: Path, given: int, scores: np.ndarray) -> np.ndarray:
+    """Class of each simulated frame; the file has one for each frame of the input, or for each simulated one."""
     labels = read_array(path)
-    if labels.ndim != 1 or len(labels) < count or not np.issubdtype(labels.dtype, np.integer):
-        raise FramesError(f"{path} must hold one integer for each of the {count} frames; it has shape {labels.shape}")
+    count, classes = scores.shape
+    if labels.ndim != 1 or len(labels) not in (given, count) or not np.issubdtype(labels.dtype, np.integer):
+        raise FramesError(
+            f"{path} must hold one integer for each of the {given} frames;"
+            f" it has {labels.dtype} of shape {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise FramesError(
+            f"{path} has labels from {labels.min()} to {labels.max()}; the network has {classes} classes, from 0"
+        )
     return labels[:count]
 
 
@@ -266,9 +284,16 @@ def _outputs_first(rung: str, run: _Run, result: RungResult) -> RungResult:
     return RungResult(rung, result.samples, mismatches, result.seconds, result.streams, differences, result.extra)
 
 
+def _fast(run: _Run) -> RungResult:
+    """The network compiled to C++."""
+    return fast_rung(run.build.graph, run.build.folder / "fast", run.work, run.frames, expected=run.expected)
+
+
 def _hls(run: _Run) -> RungResult:
-    """C-simulation of the HLS design."""
-    result = hls_rung(run.build.graph, run.build.folder / "hls", run.work, run.frames)
+    """C-simulation of the HLS design; also leaves golden frames for Vitis' own C-simulation."""
+    graph = run.build.graph
+    write_golden(graph, graph.run(run.frames[:GOLDEN_FRAMES]), run.build.folder / "verification" / "hls")
+    result = hls_rung(graph, run.build.folder / "hls", run.work, run.frames)
     return _outputs_first("hls", run, result)
 
 
@@ -291,6 +316,7 @@ _WORK: dict[str, Callable[[_Run], RungResult]] = {
     "qonnx": _qonnx,
     "streamlined": _streamlined,
     "reference": _reference,
+    "fast": _fast,
     "hls": _hls,
     "rtl": _rtl,
 }

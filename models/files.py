@@ -5,7 +5,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+from ..errors import BitexpertError
+
+__all__ = ["WriteError", "write_atomically"]
+
+
+class WriteError(BitexpertError, OSError):
+    """A file can't be written; the message names it."""
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -25,8 +31,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
 
     Raises
     ------
-    OSError
-        If the place can't be written; the message names it.
+    WriteError
+        If the place can't be written.
     """
     path = Path(path)
     try:
@@ -35,7 +41,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
             raise IsADirectoryError(f"{path} is a folder")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     os.close(handle)
     temporary = Path(name)
     try:

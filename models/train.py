@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -238,9 +238,11 @@ def _prepare(run_dir: Path, overwrite: bool) -> None:
         raise RunFolderError(f"{run_dir} is a file; choose a folder")
     if run_dir.is_dir() and any(run_dir.iterdir()):
         if not overwrite:
-            raise RunFolderError(f"{run_dir} isn't empty; choose another folder, or allow overwriting")
-        for name in RUN_FILES:
-            (run_dir / name).unlink(missing_ok=True)
+            raise RunFolderError(f"{run_dir} isn't empty; choose another folder, or allow overwriting (--overwrite)")
+        for name in map(Path, RUN_FILES):
+            # and what a run that was killed left beside them
+            for path in [run_dir / name, *run_dir.glob(f".{name.stem}.*{name.suffix}")]:
+                path.unlink(missing_ok=True)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -331,7 +333,7 @@ def train(recipe: Recipe, run_dir: str | Path, *, progress: bool = True, overwri
     data = load_dataset(recipe.dataset.name, seed=recipe.dataset.seed, held_out=recipe.dataset.held_out)
     epochs = recipe.training.epochs_single + recipe.training.epochs_experts
     bar = _Bar(epochs, progress)
-    with bar.progress:
+    with bar.progress if bar.show else nullcontext():  # a disabled one still prints an empty line
         model, rows, accuracy_float = _train_model(recipe, data, bar)
     result = TrainResult(
         run_dir=run_dir,
