@@ -18,7 +18,8 @@ __all__ = ["TOP", "check_names", "emit_hls", "emit_rtl", "fresh", "summary"]
 
 TOP = "accelerator"
 HW = Path(__file__).parents[1] / "hw"
-_SAFE = re.compile(r"[a-z][a-z0-9_]*")
+# `_<digit>` is in no keyword of C++, SystemVerilog or TCL
+_SAFE = re.compile(r"(?=.*_[0-9])[a-z][a-z0-9_]*")
 _PART = re.compile(r"[A-Za-z0-9._-]+")
 
 

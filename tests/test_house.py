@@ -24,7 +24,7 @@ def imports(path: Path) -> tuple[set[str], set[str]]:
     """(rooms, top-level packages) that a file imports."""
     rooms, packages = set(), set()
     parts = path.relative_to(ROOT).with_suffix("").parts
-    package = parts[:-1] if path.name != "__init__.py" else parts[:-1]
+    package = parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]

@@ -25,15 +25,15 @@ FRAMES = 12
 
 def connect(nodes, outputs):
     """A graph of these nodes with a Fifo of 2 beats on every stream, the input included."""
-    graph = Dataflow(tuple(nodes), ("x",), outputs)
+    graph = Dataflow(tuple(nodes), ("x_0",), outputs)
     fifos = {
         s: Node(f"fifo_{s}", Fifo(graph.type_of(s), graph.per_beat(s), 2), (s,), (f"{s}_q",)) for s in graph.streams()
     }
-    everything = [fifos["x"]]
+    everything = [fifos["x_0"]]
     for node in nodes:
         everything.append(replace(node, inputs=tuple(f"{s}_q" for s in node.inputs)))
         everything += [fifos[s] for s in node.outputs]
-    return Dataflow(tuple(everything), ("x",), tuple(f"{s}_q" for s in outputs))
+    return Dataflow(tuple(everything), ("x_0",), tuple(f"{s}_q" for s in outputs))
 
 
 def weights(banks, rows):
@@ -47,18 +47,24 @@ def unit(per_beat, rows, pe, depth=64):
     gate = Gate(kind, rng.integers(-7, 8, (EXPERTS, SHAPE[2])), rng.integers(-9, 10, EXPERTS))
     bits = {"PE": per_beat}
     nodes = (
-        Node("fork_0", Fork(kind, 2), ("x",), ("kept", "seen"), bits),
-        Node("gate", gate, ("seen",), ("expert",), bits),
-        Node("hold", FrameHold(kind, EXPERTS, depth), ("kept", "expert"), ("bits", "bank"), bits),
-        Node("matvec", MatVec(kind, weights(EXPERTS, rows)), ("bits", "bank"), ("y",), {"PE": pe, "SIMD": per_beat}),
+        Node("fork_0", Fork(kind, 2), ("x_0",), ("kept_0", "seen_0"), bits),
+        Node("gate_0", gate, ("seen_0",), ("expert_0",), bits),
+        Node("hold_0", FrameHold(kind, EXPERTS, depth), ("kept_0", "expert_0"), ("bits_0", "bank_0"), bits),
+        Node(
+            "matvec_0",
+            MatVec(kind, weights(EXPERTS, rows)),
+            ("bits_0", "bank_0"),
+            ("y_0",),
+            {"PE": pe, "SIMD": per_beat},
+        ),
     )
-    return connect(nodes, ("y",))
+    return connect(nodes, ("y_0",))
 
 
 def plain(per_beat, rows, pe):
     """The same layer with one bank and no gate."""
     op = MatVec(StreamType(BIPOLAR, SHAPE), weights(1, rows))
-    return connect([Node("matvec", op, ("x",), ("y",), {"PE": pe, "SIMD": per_beat})], ("y",))
+    return connect([Node("matvec_0", op, ("x_0",), ("y_0",), {"PE": pe, "SIMD": per_beat})], ("y_0",))
 
 
 def with_hold(graph, depth):
@@ -73,7 +79,7 @@ def with_fifos(graph, depth):
 
 
 def hold_depth(graph):
-    return graph.node("hold").op.depth
+    return graph.node("hold_0").op.depth
 
 
 def samples(n=FRAMES):
@@ -84,7 +90,7 @@ def samples(n=FRAMES):
 def test_with_the_computed_depth_experts_cost_no_throughput(folding):
     graph = size_fifos(unit(*folding))
     assert simulate(graph, FRAMES).interval == simulate(plain(*folding), FRAMES).interval
-    assert simulate(graph, FRAMES).interval == graph.node("matvec").op.cycles(graph.node("matvec").folding)
+    assert simulate(graph, FRAMES).interval == graph.node("matvec_0").op.cycles(graph.node("matvec_0").folding)
 
 
 @pytest.mark.parametrize("folding", FOLDINGS)
@@ -101,7 +107,7 @@ def test_with_one_beat_less_it_stalls(folding):
 @pytest.mark.parametrize("fifo", [2, 5])
 def test_the_closed_form_is_the_least_depth_at_full_rate(fifo):
     graph = with_fifos(unit(*FOLDINGS[0]), fifo)
-    gate = graph.node("gate")
+    gate = graph.node("gate_0")
     beats = gate.op.stream.beats(gate.folding["PE"])
     depth = full_rate_depth(beats, gate.op.latency(gate.folding), fifo)
     assert simulate(with_hold(graph, depth), FRAMES).interval == beats
@@ -132,14 +138,14 @@ def test_rtl_and_hls_agree_with_reference_and_model_while_experts_change(folding
     graph = size_fifos(unit(*folding))
     frames = samples()
     values = graph.run(frames)
-    tokens = values["expert"].ravel()
+    tokens = values["expert_0"].ravel()
     assert len(set(tokens.tolist())) >= 3
     assert np.count_nonzero(np.diff(tokens)) >= FRAMES // 2
     run, model = check_graph(graph, frames)
-    assert run.interval == model.interval == graph.node("matvec").op.cycles(graph.node("matvec").folding)
+    assert run.interval == model.interval == graph.node("matvec_0").op.cycles(graph.node("matvec_0").folding)
     # several frames in flight: a frame enters before the last beat of the frame before it has left
     beats = 27
-    assert model.beats["x"][2 * beats] < model.beats["y_q"][len(model.beats["y_q"]) // FRAMES - 1]
+    assert model.beats["x_0"][2 * beats] < model.beats["y_0_q"][len(model.beats["y_0_q"]) // FRAMES - 1]
 
 
 @pytest.mark.parametrize("folding", FOLDINGS)
@@ -170,5 +176,5 @@ def test_rtl_is_exact_while_everything_waits(depth, monkeypatch):
     monkeypatch.setattr("cellbench.CYCLE_FRAMES", FRAMES)
     graph = unit(*FOLDINGS[1], depth=depth)
     _, model = check_graph(graph, samples(), hls=False, stalls=(0,))
-    taken = np.asarray(model.beats["seen_q"])
+    taken = np.asarray(model.beats["seen_0_q"])
     assert np.diff(taken).max() > 1

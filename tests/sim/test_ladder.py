@@ -8,7 +8,7 @@ from bitexpert.sim.ladder import chunks, merge, output_differences, timed
 from bitexpert.sim.streams import Difference
 
 KIND = StreamType(uint_t(8), (2, 2, 4))
-GRAPH = Dataflow((Node("fifo_0", Fifo(KIND, 1, 2), ("a",), ("b",)),), ("a",), ("b",))
+GRAPH = Dataflow((Node("fifo_0", Fifo(KIND, 1, 2), ("a_0",), ("b_0",)),), ("a_0",), ("b_0",))
 
 
 def difference(stream="s", frame=0, count=1):
@@ -47,7 +47,7 @@ def test_outputs():
     wrong = values.copy()
     wrong[1, 1, 1, 3] = 9
     (found,) = output_differences("fast", GRAPH, values, wrong)
-    assert (found.operator, found.stream, found.frame, found.pixel, found.channel) == ("output", "b", 1, 3, 3)
+    assert (found.operator, found.stream, found.frame, found.pixel, found.channel) == ("output", "b_0", 1, 3, 3)
 
 
 @pytest.mark.parametrize("frames_a_piece", [100, 2])

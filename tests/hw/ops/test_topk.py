@@ -68,12 +68,12 @@ def test_a_slow_reader_makes_only_the_last_element_wait(monkeypatch):
     op = TopK(stream(int_t(5), 6), 4)
     slow = MatVec(op.outputs[0], (2 * rng.integers(0, 2, (1, 1, 5, 4)) - 1).astype(np.int8))
     kinds = (op.inputs[0], op.outputs[0], slow.outputs[0])
-    nodes = [Node(f"fifo_{i}", Fifo(kind, 1, 2), (f"s{i}",), (f"q{i}",)) for i, kind in enumerate(kinds)]
-    nodes[1:1] = [Node("topk", op, ("q0",), ("s1",))]
-    nodes[3:3] = [Node("slow", slow, ("q1",), ("s2",), {"PE": 1, "SIMD": 1})]
-    graph = Dataflow(tuple(nodes), ("s0",), ("q2",))
+    nodes = [Node(f"fifo_{i}", Fifo(kind, 1, 2), (f"s_{i}",), (f"q_{i}",)) for i, kind in enumerate(kinds)]
+    nodes[1:1] = [Node("topk_0", op, ("q_0",), ("s_1",))]
+    nodes[3:3] = [Node("slow_0", slow, ("q_1",), ("s_2",), {"PE": 1, "SIMD": 1})]
+    graph = Dataflow(tuple(nodes), ("s_0",), ("q_2",))
     _, model = check_graph(graph, rng.integers(-16, 16, (8, 1, 1, 6)), hls=False, stalls=(0, 50))
-    steps = np.diff(model.beats["q0"])
+    steps = np.diff(model.beats["q_0"])
     waits = np.flatnonzero(steps > 1) + 1
     assert len(waits)
     assert set(waits % 6) == {5}
