@@ -1,6 +1,7 @@
 """Export: a trained network becomes one QONNX file that computes the same integers."""
 
 import json
+import re
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..models.checkpoint import load_checkpoint
 from ..models.expert import EXPERT_DOMAIN, ExpertConv2d
 from ..models.files import write_atomically
 from .custom_op import expert_inputs
+from .passes.base import name_new, tensor_names
 from .quiet import quiet
 
 __all__ = ["ExportError", "export", "run_qonnx"]
@@ -78,6 +80,12 @@ def _self_check(model: nn.Module, wrapper: Any, samples: NDArray[np.float32]) ->
             f"the exported file differs from the network in {len(wrong)} of {expected.size} scores; first: "
             f"sample {n}, class {c}: network {expected[n, c]:g}, file {found[n, c]:g}. Please report this"
         )
+
+
+def _name_tensors(wrapper: Any) -> None:
+    """Replace the random names that the exporter invents, so that one checkpoint always gives the same file."""
+    invented = re.compile(r"[A-Za-z0-9]{6}")
+    name_new(wrapper, {name for name in tensor_names(wrapper) if not invented.fullmatch(name)})
 
 
 def _annotate(wrapper: Any, model: nn.Module) -> None:
@@ -160,6 +168,7 @@ def export(
                 custom_opsets={EXPERT_DOMAIN: 1} if has_experts else {},
             )
             wrapper = ModelWrapper(str(raw)).transform(InferShapes())
+        _name_tensors(wrapper)
         _annotate(wrapper, model)
         _self_check(model, wrapper, _samples(shape, 6) if samples is None else np.asarray(samples, np.float32))
     finally:

@@ -164,3 +164,9 @@ def test_read_only_folder(tmp_path):
 def test_missing_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         export(tmp_path / "none.pt", tmp_path / "model.onnx")
+
+
+def test_one_network_always_gives_the_same_file(exported, tmp_path):
+    model, path = exported
+    again = export(model, tmp_path / "again.onnx")
+    assert again.read_bytes() == path.read_bytes()
