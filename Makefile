@@ -18,7 +18,7 @@ help:
 	@echo "make demo       set up, then train, export, build and verify an accelerator into $(OUT)/"
 	@echo "make test       set up, then run the tests (about 10 minutes)"
 	@echo "make test-full  the tests and the long checks"
-	@echo "make lint       ruff, mypy, Verilator lint of every cell"
+	@echo "make lint       ruff, mypy, Verilator's lint of every cell, hadolint"
 	@echo "make clean      remove everything that was made here"
 
 setup: $(READY)
@@ -44,11 +44,16 @@ test: $(READY)
 test-full: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-lint: $(READY)
+$(VENV)/.lint: $(READY)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --editable '.[dev,lint]'
+	touch $(VENV)/.lint
+
+lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(VENV)/src $(BIN)/mypy -p bitexpert.models -p bitexpert.flow -p bitexpert.hw -p bitexpert.sim
 	$(BIN)/python -m bitexpert.sim.rtl $(RTL)
+	$(BIN)/hadolint Dockerfile
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
