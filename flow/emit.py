@@ -17,6 +17,8 @@ from .templates import render, write_text
 __all__ = ["TOP", "check_names", "emit_hls", "emit_rtl", "fresh", "summary"]
 
 TOP = "accelerator"
+# AP_INT_MAX_W of Vitis HLS, and of hw/hls/stream_types.hpp
+HLS_MAX_BITS = 4096
 HW = Path(__file__).parents[1] / "hw"
 # `_<digit>` is in no keyword of C++, SystemVerilog or TCL
 _SAFE = re.compile(r"(?=.*_[0-9])[a-z][a-z0-9_]*")
@@ -242,6 +244,18 @@ def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
     return design
 
 
+def _check_widths(graph: Dataflow) -> None:
+    """Refuse beats that an ap_uint of Vitis HLS cannot hold."""
+    producers = graph.producers()
+    for stream in graph.streams():
+        bits = graph.beat_bits(stream)
+        if bits > HLS_MAX_BITS:
+            writer = producers[stream][0].name if stream in producers else "the input"
+            raise BitexpertError(
+                f"{writer} sends {bits} bits a beat, Vitis HLS takes at most {HLS_MAX_BITS}; fold it with a smaller PE"
+            )
+
+
 def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns: float) -> HlsDesign:
     """Write the Vitis HLS design: ``accelerator.cpp``, the cells' headers, tables, testbench and ``run_hls.tcl``.
 
@@ -274,6 +288,7 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
         if isinstance(node.op, Fifo):
             alias[node.outputs[0]] = alias.get(node.inputs[0], node.inputs[0])
             depth[alias[node.outputs[0]]] = node.op.depth
+    _check_widths(graph)
     headers, calls, tables = {"axis.hpp"}, [], []
     for node in graph.nodes:
         call = node.op.hls(node.folding)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 
 from ..errors import BitexpertError
 
-__all__ = ["Channel", "DeadlockError", "Pipe", "Process", "Waitable", "pipeline", "run"]
+__all__ = ["Channel", "DeadlockError", "Pipe", "Process", "Waitable", "fill", "pipeline", "run"]
 
 
 class DeadlockError(BitexpertError):
@@ -113,7 +113,7 @@ class Pipe(Waitable):
         stages; at least 1).
     """
 
-    __slots__ = ("_stalls", "fired", "latency", "out", "resolved")
+    __slots__ = ("_stalls", "fired", "latency", "out")
 
     def __init__(self, out: Channel, latency: int) -> None:
         super().__init__()
@@ -211,6 +211,32 @@ def pipeline(
                     pipe.push(cycle)
 
     return [fire(), pipe.drain()]
+
+
+def fill(source: Channel, places: Channel, beats: int, times: int) -> Process:
+    """The process that takes beats into places: rows of a ring, halves of a buffer, sets of sums.
+
+    Parameters
+    ----------
+    source : Channel
+    places : Channel
+        A place is written with its last beat, and is free again once it has been read.
+    beats : int
+        Beats of a place, one a cycle.
+    times : int
+        Places to fill.
+    """
+    cycle = -1
+    for _ in range(times):
+        while (free := places.room()) is None:
+            yield places
+        cycle = max(cycle, free - 1)
+        for _ in range(beats):
+            while (arrival := source.available()) is None:
+                yield source
+            cycle = max(cycle + 1, arrival)
+            source.read(cycle)
+        places.write(cycle)
 
 
 def run(processes: Sequence[Process], finished: Callable[[], bool], describe: Callable[[], str]) -> None:

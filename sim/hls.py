@@ -24,6 +24,17 @@ def hls_streams(graph: Dataflow) -> list[str]:
     return [s for s in graph.streams() if s not in behind]
 
 
+def _ports(graph: Dataflow) -> list[str]:
+    """The streams that the outputs' ports have in the HLS design."""
+    before = {n.outputs[0]: n.inputs[0] for n in graph.nodes if isinstance(n.op, Fifo)}
+    ports = []
+    for stream in graph.outputs:
+        while stream in before:
+            stream = before[stream]
+        ports.append(stream)
+    return ports
+
+
 def build_hls(folder: Path, work: Path) -> Path:
     """Compile an emitted HLS design and its testbench.
 
@@ -70,7 +81,10 @@ def run_hls(
         for stream in graph.inputs:
             write_beats(graph, stream, values[stream], beats / f"in_{stream}.bin")
         run_tool([program, beats, str(frames)], "HLS C-simulation", env={"BX_RECORD": str(beats)})
-        return compare_beats("hls", graph, hls_streams(graph), values, beats)
+        differences = compare_beats("hls", graph, hls_streams(graph), values, beats)
+        inside = {d.stream for d in differences}
+        ports = [s for s in _ports(graph) if s not in inside]
+        return differences + compare_beats("hls", graph, ports, values, beats, file="out_{}.bin", operator="output")
 
 
 def write_golden(graph: Dataflow, values: Mapping[str, np.ndarray], folder: Path) -> None:
@@ -86,10 +100,7 @@ def write_golden(graph: Dataflow, values: Mapping[str, np.ndarray], folder: Path
         Created if missing; ``run_hls.tcl`` looks in ``verification/hls`` of the build.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    before = {n.outputs[0]: n.inputs[0] for n in graph.nodes if isinstance(n.op, Fifo)}
     for stream in graph.inputs:
         write_beats(graph, stream, values[stream], folder / f"in_{stream}.bin")
-    for stream in graph.outputs:
-        while stream in before:
-            stream = before[stream]
+    for stream in _ports(graph):
         write_beats(graph, stream, values[stream], folder / f"expected_{stream}.bin")

@@ -160,6 +160,7 @@ def run_rtl(
     seed: int = 1,
     cycle_frames: int = 0,
     idle_limit: int = 1_000_000,
+    reset_cycle: int = 0,
     scratch: Path | None = None,
 ) -> RtlRun:
     """Run frames through the simulator and compare every stream with the reference.
@@ -182,6 +183,9 @@ def run_rtl(
         Frames whose beats' cycles are recorded.
     idle_limit : int
         Cycles without any beat after which the design counts as hung.
+    reset_cycle : int
+        Cycle in which ``ap_rst_n`` is low once more; the frames then start anew, and only what follows is
+        compared. 0: never.
     scratch : Path, optional
         Folder for the beats; a temporary one by default.
 
@@ -197,9 +201,12 @@ def run_rtl(
         beats = Path(name).resolve()
         for stream in graph.inputs:
             write_beats(graph, stream, values[stream], beats / f"in_{stream}.bin")
-        command = [program, beats, frames, stall_percent, seed, cycle_frames, idle_limit]
+        command = [program, beats, frames, stall_percent, seed, cycle_frames, idle_limit, reset_cycle]
         done = run_tool([str(w) for w in command], "RTL simulation", cwd=folder, ok=(0, 3, 5))
         differences = compare_beats("rtl", graph, graph.streams(), values, beats)
+        inside = {d.stream for d in differences}
+        ports = [s for s in graph.outputs if s not in inside]
+        differences += compare_beats("rtl", graph, ports, values, beats, file="{}.port.bin", operator="output")
         if done.returncode == 5:
             raise ProtocolError(f"RTL simulation: {done.stderr.strip()}")
         if done.returncode == 3:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import BitexpertError
 from ..hw.graph import Dataflow
 
 __all__ = ["Difference", "compare_beats", "compare_values", "first_difference", "read_beats", "write_beats"]
@@ -63,7 +64,15 @@ def read_beats(graph: Dataflow, stream: str, path: Path) -> np.ndarray:
 def first_difference(
     rung: str, operator: str, stream: str, expected: np.ndarray, found: np.ndarray
 ) -> Difference | None:
-    """The first element, in the order of the wire, at which two arrays of shape (N, H, W, C) differ."""
+    """The first element, in the order of the wire, at which two arrays of shape (N, H, W, C) differ.
+
+    Raises
+    ------
+    BitexpertError
+        The shapes differ: numpy would stretch one array over the other, or compare nothing.
+    """
+    if expected.shape != found.shape:
+        raise BitexpertError(f"{rung}: {operator}, stream {stream} has shape {found.shape}, expected {expected.shape}")
     wrong = np.argwhere(expected != found)
     if not len(wrong):
         return None
@@ -91,7 +100,14 @@ def compare_values(
 
 
 def compare_beats(
-    rung: str, graph: Dataflow, streams: Sequence[str], values: Mapping[str, np.ndarray], folder: Path
+    rung: str,
+    graph: Dataflow,
+    streams: Sequence[str],
+    values: Mapping[str, np.ndarray],
+    folder: Path,
+    *,
+    file: str = "{}.bin",
+    operator: str = "",
 ) -> list[Difference]:
     """Compare the recorded beats of streams with the reference.
 
@@ -105,7 +121,11 @@ def compare_beats(
     values : mapping of str to ndarray
         The reference, as ``graph.run`` returns it.
     folder : Path
-        Holds ``<stream>.bin``. A stream may carry further beats of a frame not compared.
+        Holds the files. A stream may carry further beats of a frame not compared.
+    file : str
+        Name of a stream's file, ``{}`` standing for the stream.
+    operator : str
+        What a difference names in place of the node that writes the stream.
 
     Returns
     -------
@@ -116,12 +136,12 @@ def compare_beats(
     packed: dict[tuple[int, int, bool], np.ndarray] = {}  # both sides of a Fifo share one array of values
     for stream in streams:
         kind, per_beat = graph.type_of(stream), graph.per_beat(stream)
-        operator = producers[stream][0].name if stream in producers else "input"
+        writer = operator or (producers[stream][0].name if stream in producers else "input")
         key = (id(values[stream]), per_beat, kind.masked)
         if key not in packed:
             packed[key] = kind.pack(values[stream], per_beat)
         expected = packed[key]
-        found = read_beats(graph, stream, folder / f"{stream}.bin")
+        found = read_beats(graph, stream, folder / file.format(stream))
         beats = kind.beats(per_beat)
         common = min(len(expected), len(found))
         if np.array_equal(expected[:common], found[:common]):
@@ -129,18 +149,18 @@ def compare_beats(
                 pixel = (common % beats) * per_beat // kind.shape[2]
                 missing = len(expected) - common
                 differences.append(
-                    Difference(rung, operator, stream, common // beats, pixel, 0, "a beat", "missing", missing)
+                    Difference(rung, writer, stream, common // beats, pixel, 0, "a beat", "missing", missing)
                 )
             continue
         whole = common // beats * beats
         difference = None
         if whole:
             want = values[stream].reshape(-1, *kind.shape)[: whole // beats]
-            difference = first_difference(rung, operator, stream, want, kind.unpack(found[:whole], per_beat))
+            difference = first_difference(rung, writer, stream, want, kind.unpack(found[:whole], per_beat))
         if difference is None:
             bad = int(np.flatnonzero((expected[:common] != found[:common]).any(axis=1))[0])
             pixel = (bad % beats) * per_beat // kind.shape[2]
             want_hex, have_hex = expected[bad].tobytes()[::-1].hex(), found[bad].tobytes()[::-1].hex()
-            difference = Difference(rung, operator, stream, bad // beats, pixel, 0, want_hex, have_hex, 1)
+            difference = Difference(rung, writer, stream, bad // beats, pixel, 0, want_hex, have_hex, 1)
         differences.append(difference)
     return differences

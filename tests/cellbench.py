@@ -42,6 +42,8 @@ def check_graph(
 ) -> tuple[RtlRun, Performance]:
     """Render a folded graph, run RTL and HLS on ``inputs``; every beat must be right, in the cycle foreseen.
 
+    The RTL runs once more for each of ``stalls`` with a reset of one cycle in the middle, which must leave nothing.
+
     Returns the unstalled RTL run and the cycle model's result.
     """
     values = graph.run(*inputs)
@@ -51,9 +53,9 @@ def check_graph(
         emit_rtl(graph, folder / "rtl", "made by a test")
         lint_rtl(folder / "rtl")
         program = build_rtl(folder / "rtl", folder / "work")
-        runs = {}
-        for stall in stalls:
-            runs[stall] = run_rtl(
+
+        def run(stall: int, reset: int) -> RtlRun:
+            result = run_rtl(
                 program,
                 folder / "rtl",
                 graph,
@@ -62,21 +64,29 @@ def check_graph(
                 seed=7 + stall,
                 cycle_frames=min(frames, CYCLE_FRAMES) if stall == 0 else 0,
                 idle_limit=20_000,
+                reset_cycle=reset,
             )
-            assert not runs[stall].differences, f"stalls {stall} %: {runs[stall].differences[0]}"
+            where = f"stalls {stall} %, reset in cycle {reset}"
+            assert not result.differences, f"{where}: {result.differences[0]}"
+            return result
+
+        runs = [(stall, run(stall, 0)) for stall in stalls]
         if hls:
             emit_hls(graph, folder / "hls", "made by a test", part="xc7z020clg400-1", clock_ns=10.0)
             differences = run_hls(build_hls(folder / "hls", folder / "work"), graph, values)
             assert not differences, str(differences[0])
-    model = simulate(graph, frames)
-    if 0 in runs:
-        for stream, cycles in runs[0].cycles.items():
+        model = simulate(graph, frames)
+        middle = max(model.beats[s][-1] for s in graph.outputs) // 2 + 1
+        runs += [(stall, run(stall, middle)) for stall in stalls]
+    for cycles_of in (result.cycles for stall, result in runs if stall == 0):
+        for stream, cycles in cycles_of.items():
+            assert len(cycles), f"{stream}: no cycles were recorded"
             foreseen = np.asarray(model.beats[stream][: len(cycles)])
             wrong = np.flatnonzero(foreseen != cycles)
             assert not len(wrong), (
                 f"{stream}: beat {wrong[0]} moved in cycle {cycles[wrong[0]]}, the model says {foreseen[wrong[0]]}"
             )
-    return runs.get(0, next(iter(runs.values()))), model
+    return runs[0][1], model
 
 
 def check_cell(op: Operator, folding: Mapping[str, int], *inputs: np.ndarray, hls: bool = True) -> RtlRun:

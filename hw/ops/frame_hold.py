@@ -168,10 +168,12 @@ class FrameHold(Operator):
         )
 
     def hls(self, folding: Folding) -> HlsCall:
-        pe = folding["PE"]
+        pe, beats = folding["PE"], self.stream.beats(folding["PE"])
+        # a whole frame: the RTL's depth counts on the last beat waiting in the Fork, which here writes its copies
+        # in turn and would wait with it for ever
         return HlsCall(
             "frame_hold.hpp",
             "frame_hold",
-            (self.stream.beat_bits(pe), self.token.element.bits, self.stream.beats(pe)),
-            extra_input_depth=(self.depth, 0),
+            (self.stream.beat_bits(pe), self.token.element.bits, beats),
+            extra_input_depth=(max(self.depth, beats), 0),
         )

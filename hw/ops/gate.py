@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..resources import Resources, memory
-from ..timing import Channel, Pipe, Process
+from ..timing import Channel, Pipe, Process, fill
 from ..types import StreamType, uint_t
 from .base import Folding, Operator, divisors, require
 
@@ -180,23 +180,9 @@ class Gate(Operator):
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
-        source = ins[0]
         beats, steps = self.stream.beats(folding["PE"]), self._steps(folding)
         sums = Channel("sums", 2)  # two sets: a frame's set is free again after the layer's last step on it
         pipe = Pipe(outs[0], self._stages(folding))
-
-        def add() -> Process:
-            cycle = -1
-            for _ in range(frames):
-                while (free := sums.room()) is None:
-                    yield sums
-                cycle = max(cycle, free - 1)
-                for _ in range(beats):
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle + 1, arrival)
-                    source.read(cycle)
-                sums.write(cycle)
 
         def layer() -> Process:
             cycle = -1
@@ -212,7 +198,7 @@ class Gate(Operator):
                 sums.read(cycle)
                 pipe.push(cycle)
 
-        return [add(), layer(), pipe.drain()]
+        return [fill(ins[0], sums, beats, frames), layer(), pipe.drain()]
 
     def resources(self, folding: Folding) -> Resources:
         pe = folding["PE"]

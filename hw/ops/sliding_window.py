@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells import HlsCall, RtlCell
 from ..resources import Resources, memory
-from ..timing import Channel, Pipe, Process
+from ..timing import Channel, Pipe, Process, fill
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
 
@@ -224,26 +224,13 @@ class SlidingWindow(Operator):
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
-        source, out = ins[0], outs[0]
+        out = outs[0]
         height, width, channels = self.stream.shape
         write_row = width * channels // folding["SIMD"]
         read_row = self.outputs[0].beats(folding["SIMD"]) // self.out_size[0]
         ring = Channel("rows", self.rows)
         pipe = Pipe(out, 2)
         steps = self.steps
-
-        def write() -> Process:
-            cycle = -1
-            for _ in range(frames * height):
-                while (free := ring.room()) is None:
-                    yield ring
-                cycle = max(cycle, free - 1)
-                for _ in range(write_row):
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle + 1, arrival)
-                    source.read(cycle)
-                ring.write(cycle)
 
         def read() -> Process:
             cycle = -1
@@ -262,7 +249,7 @@ class SlidingWindow(Operator):
                     for _ in range(then - first):
                         ring.read(cycle)
 
-        return [write(), read(), pipe.drain()]
+        return [fill(ins[0], ring, write_row, frames * height), read(), pipe.drain()]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         height, width, channels = self.stream.shape

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..resources import Resources, memory
-from ..timing import Channel, Pipe, Process, pipeline
+from ..timing import Channel, Pipe, Process, fill, pipeline
 from ..types import BIPOLAR, StreamType
 from .base import Folding, Operator, divisors, require
 
@@ -159,19 +159,6 @@ class Threshold(Operator):
         held = Channel("held", 2)  # the buffer, counted in pixels
         pipe = Pipe(outs[0], LATENCY)
 
-        def fill() -> Process:
-            cycle = -1
-            for _ in range(frames * pixels):
-                while (room := held.room()) is None:
-                    yield held
-                cycle = max(cycle, room - 1)
-                for _ in range(beats):
-                    while (arrival := ins[0].available()) is None:
-                        yield ins[0]
-                    cycle = max(cycle + 1, arrival)
-                    ins[0].read(cycle)
-                held.write(cycle)
-
         def replay() -> Process:
             cycle = -1
             for _ in range(frames * pixels):
@@ -185,7 +172,7 @@ class Threshold(Operator):
                     pipe.push(cycle)
                 held.read(cycle)
 
-        return [fill(), replay(), pipe.drain()]
+        return [fill(ins[0], held, beats, frames * pixels), replay(), pipe.drain()]
 
     # -- hardware -------------------------------------------------------------------------------
     def resources(self, folding: Folding) -> Resources:

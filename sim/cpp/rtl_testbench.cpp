@@ -1,12 +1,15 @@
 // Drives the accelerator's AXI4-Streams with beats from files, with or without random stalls, and records
 // every stream inside it.
 //
-// usage: simulate <folder> <frames> <stall percent> <seed> <frames with cycles> <idle limit>
+// usage: simulate <folder> <frames> <stall percent> <seed> <frames with cycles> <idle limit> <reset cycle>
+//        In the reset cycle (0: none) ap_rst_n is low once more. The frames then start anew; nothing is written
+//        of what came before.
 // reads  <folder>/in_<stream>.bin       beats of the inputs
 // writes <folder>/<stream>.bin          beats of every stream
+//        <folder>/<stream>.port.bin     TDATA of the outputs' ports, padding included
 //        <folder>/<stream>.cycles       uint32, the cycle of each beat of the first frames
 //        <folder>/done.txt              cycle of the last beat of each frame at the outputs
-// exit   0 all frames came out; 3 nothing moved for <idle limit> cycles
+// exit   0 all frames came out; 3 nothing moved for <idle limit> cycles; 5 TLAST is wrong
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -96,13 +99,14 @@ struct Source {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) return 4;
+  if (argc != 8) return 4;
   const std::string folder = argv[1];
   const uint64_t frames = std::strtoull(argv[2], nullptr, 10);
   const int stall = std::atoi(argv[3]);
   Random random{std::strtoull(argv[4], nullptr, 10) * 0x9E3779B97F4A7C15ull + 1};
   const uint64_t cycle_frames = std::strtoull(argv[5], nullptr, 10);
   const uint64_t idle_limit = std::strtoull(argv[6], nullptr, 10);
+  const uint64_t reset_cycle = std::strtoull(argv[7], nullptr, 10);
 
   VerilatedContext context;
   Vaccelerator top{&context};
@@ -110,9 +114,10 @@ int main(int argc, char** argv) {
 
 #define SOURCE(stream, port, bits) \
   Source source_##port{read_file(folder + "/in_" #stream ".bin"), ((bits) + 7) / 8};
-#define SINK(stream, port, bits) \
-  uint64_t taken_##port = 0;     \
-  std::vector<uint64_t> done_##port;
+#define SINK(stream, port, bits)                \
+  uint64_t taken_##port = 0;                    \
+  std::vector<uint64_t> done_##port;            \
+  Log log_##port(folder, #stream ".port", 0);
 #define PROBE(name, signal, bits) Log log_##name(folder, #name, cycle_frames* kBeats_##name);
 #include "design.inc"
 #undef SOURCE
@@ -130,6 +135,13 @@ int main(int argc, char** argv) {
 
   uint64_t cycle = 0, first = 0, idle = 0;
   bool started = false, finished = false;
+  bool recording = reset_cycle == 0;
+  const auto clock = [&] {
+    top.ap_clk = 1;
+    top.eval();
+    top.ap_clk = 0;
+    ++cycle;
+  };
   while (!finished) {
 #define SOURCE(stream, port, bits)                                                                              \
   if (!source_##port.offered && source_##port.next < source_##port.data.size() && !random.chance(stall)) {      \
@@ -143,7 +155,25 @@ int main(int argc, char** argv) {
 #undef SOURCE
 #undef SINK
 #undef PROBE
+    top.ap_rst_n = reset_cycle == 0 || cycle != reset_cycle;
     top.eval();
+    if (!top.ap_rst_n) {
+      clock();
+#define SOURCE(stream, port, bits) \
+  source_##port.next = 0;          \
+  source_##port.offered = false;
+#define SINK(stream, port, bits) \
+  taken_##port = 0;              \
+  done_##port.clear();
+#define PROBE(name, signal, bits)
+#include "design.inc"
+#undef SOURCE
+#undef SINK
+#undef PROBE
+      started = false;
+      recording = true;
+      continue;
+    }
     bool moved = false;
     finished = true;
 #define SOURCE(stream, port, bits)                              \
@@ -161,13 +191,16 @@ int main(int argc, char** argv) {
       return 5;                                                                                           \
     }                                                                                                     \
     if (last) done_##port.push_back(cycle - first);                                                       \
+    uint8_t beat[((bits) + 7) / 8 + 8];                                                                   \
+    put_bytes(top.port##_tdata, ((bits) + 7) / 8, beat);                                                  \
+    if (recording) log_##port.add(beat, ((bits) + 7) / 8, 0);                                             \
   }                                                                                                       \
   if (done_##port.size() < frames) finished = false;
 #define PROBE(name, signal, bits)                                        \
   if (root->signal##_tvalid && root->signal##_tready) {                  \
     uint8_t beat[((bits) + 7) / 8 + 8];                                  \
     put_bytes(root->signal##_tdata, ((bits) + 7) / 8, beat);             \
-    log_##name.add(beat, ((bits) + 7) / 8, static_cast<uint32_t>(cycle - first)); \
+    if (recording) log_##name.add(beat, ((bits) + 7) / 8, static_cast<uint32_t>(cycle - first)); \
     moved |= log_##name.count <= frames * kBeats_##name; /* beats beyond the end are no progress */ \
   }                                                                      \
   if (log_##name.count < frames * kBeats_##name) finished = false;
@@ -181,10 +214,7 @@ int main(int argc, char** argv) {
                    (unsigned long long)(cycle - first - idle_limit));
       return 3;
     }
-    top.ap_clk = 1;
-    top.eval();
-    top.ap_clk = 0;
-    ++cycle;
+    clock();
   }
   FILE* done = std::fopen((folder + "/done.txt").c_str(), "w");
   if (!done) return 4;

@@ -381,3 +381,11 @@ def test_made_by_is_one_line(tmp_path, graph):
 def test_samples_reach_every_bank(graph):
     tokens = graph.run(samples(graph, 32))["gate_0_out"]
     assert len(np.unique(tokens)) >= 2
+
+
+def test_a_beat_that_vitis_hls_cannot_hold_is_refused(tmp_path):
+    kind = StreamType(BIPOLAR, (1, 1, 4097))
+    graph = Dataflow((Node("fifo_0", Fifo(kind, 4097, 2), ("in_0",), ("out_0",)),), ("in_0",), ("out_0",))
+    with pytest.raises(BitexpertError, match=r"4097 bits a beat.*smaller PE"):
+        emit_hls(graph, tmp_path / "hls", MADE_BY, part=BOARD.part, clock_ns=10.0)
+    assert not (tmp_path / "hls").exists()

@@ -279,6 +279,23 @@ def test_rung_passes_and_finds_a_flipped_weight(tmp_path):
     assert [(d.stream, d.frame, d.channel, d.count) for d in result.differences] == [(graph.outputs[0], 17, 2, 1)]
 
 
+def test_a_fault_of_the_traced_run_alone_is_found(tmp_path, monkeypatch):
+    net, graph = odd()
+    emit_fast(graph, tmp_path / "fast", "made by a test")
+    frames = net.frames(4)[0]
+    assert fast_rung(graph, tmp_path / "fast", tmp_path, frames).mismatches == 0
+    right = FastEngine.values
+
+    def wrong(self, *frames, trace=False):
+        values = right(self, *frames, trace=trace)
+        values[graph.outputs[0]][3, 0, 0, 1] += trace
+        return values
+
+    monkeypatch.setattr(FastEngine, "values", wrong)
+    (found,) = fast_rung(graph, tmp_path / "fast", tmp_path, frames).differences
+    assert (found.stream, found.frame, found.channel, found.count) == (graph.outputs[0], 3, 1, 1)
+
+
 def test_a_program_serves_all_weights_of_its_shape(tmp_path):
     libraries = set()
     for seed in (1, 8):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from bitexpert.errors import BitexpertError
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.types import StreamType, uint_t
@@ -86,6 +87,14 @@ def test_values(values):
     flat = {"b": values["b"].reshape(3, 1, 1, -1)}
     assert compare_values("reference", GRAPH, values, {**values, **flat}) == []
     assert compare_values("reference", GRAPH, flat, values) == []
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 2, 2), (3, 2, 2, 2), (1, 1, 1, 8)])
+def test_frames_that_are_not_there_are_not_equal(shape):
+    """numpy compares an array of no frames with one of one frame, and finds nothing."""
+    with pytest.raises(BitexpertError, match="shape"):
+        first_difference("r", "o", "s", np.zeros((1, 2, 2, 2), int), np.zeros(shape, int))
+    first_difference("r", "o", "s", np.zeros(shape, int), np.zeros(shape, int))
 
 
 def test_first_difference_is_the_first_on_the_wire():

@@ -192,14 +192,14 @@ def behind_matvec(copies):
     threshold = Threshold(kind, rng.integers(-6, 8, (copies, 4)), rng.random((copies, 4)) < 0.5)
     return Dataflow(
         (
-            Node("fifo_0", Fifo(matvec.inputs[0], 3, 2), ("a",), ("b",)),
-            Node("matvec_0", matvec, ("b",), ("c",), {"PE": 2, "SIMD": 3}),
-            Node("fifo_1", Fifo(kind, 2, 2), ("c",), ("d",)),
-            Node("threshold_0", threshold, ("d",), ("e",), {"PE": 2}),
-            Node("fifo_2", Fifo(threshold.outputs[0], 2, 2), ("e",), ("f",)),
+            Node("fifo_0", Fifo(matvec.inputs[0], 3, 2), ("s_0",), ("s_1",)),
+            Node("matvec_0", matvec, ("s_1",), ("s_2",), {"PE": 2, "SIMD": 3}),
+            Node("fifo_1", Fifo(kind, 2, 2), ("s_2",), ("s_3",)),
+            Node("threshold_0", threshold, ("s_3",), ("s_4",), {"PE": 2}),
+            Node("fifo_2", Fifo(threshold.outputs[0], 2, 2), ("s_4",), ("s_5",)),
         ),
-        ("a",),
-        ("f",),
+        ("s_0",),
+        ("s_5",),
     )
 
 
@@ -208,14 +208,14 @@ def test_copies_never_stall_the_matvec(copies):
     """R * m / PE at most the MatVec's cycles a pixel: it works in every cycle."""
     model = simulate(behind_matvec(copies), frames=12)
     assert model.interval == 9 * 4
-    outputs = np.array(model.beats["c"])
+    outputs = np.array(model.beats["s_2"])
     assert np.all(np.diff(outputs) == 2)
 
 
 def test_copies_and_matvec_in_rtl():
     graph = behind_matvec(2)
     run, model = check_graph(graph, np.where(rng.random((5, 3, 3, 6)) < 0.5, -1, 1))
-    assert np.all(np.diff(run.cycles["c"]) == 2)
+    assert np.all(np.diff(run.cycles["s_2"]) == 2)
     assert model.interval == 9 * 4
 
 
