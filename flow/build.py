@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -18,12 +19,14 @@ import yaml
 from .. import __version__
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow
+from ..models.files import PART, write_atomically
 from .board import Board, load_board
 from .config import BuildConfig
 from .emit import emit_hls, emit_rtl
 from .emit_fast import emit_fast
 from .fold import fold, folding_config, read_folding
 from .frames import random_frames, read_frames
+from .lock import locked
 from .lower import check_lowering, lower
 from .model_file import hardware_input, load_model, model_bytes
 from .reports import ESTIMATES, write_estimates
@@ -36,8 +39,16 @@ __all__ = ["BuildError", "BuildResult", "build", "open_build"]
 RECORD = "build.json"
 RECORD_FORMAT = 1
 PACKAGE = Path(__file__).parents[1]
-# Files that a step leaves half-done when it is killed end so; the next build removes them.
-PART = ".part"
+# What simulate and report leave in a build. They tell of its design, so they go when that is made anew.
+FINDINGS = (
+    "report/rtlsim_performance.json",
+    "report/accelerator.svg",
+    "report/accelerator.png",
+    "verification/simulation.json",
+    "verification/hls",
+)
+# Packages whose results a build holds, or that its checks rest on.
+TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "jinja2")
 
 
 class BuildError(BitexpertError):
@@ -110,11 +121,12 @@ def _step_load(job: _Job) -> None:
         from ..models.checkpoint import load_checkpoint
 
         load_checkpoint(checkpoint)
-    _save_bytes(job.path("model.qonnx.onnx"), job.content)
-    _save_array(job.path("verification", "input.npy"), frames)
+    write_atomically(job.path("model.qonnx.onnx"), lambda part: part.write_bytes(job.content))
+    write_atomically(job.path("verification", "input.npy"), lambda part: np.save(part, frames))
     _remove(job.path("model.pt"))
     if checkpoint:
-        _save_bytes(job.path("model.pt"), checkpoint.read_bytes())
+        weights = checkpoint.read_bytes()
+        write_atomically(job.path("model.pt"), lambda part: part.write_bytes(weights))
 
 
 def _step_streamline(job: _Job) -> None:
@@ -122,10 +134,7 @@ def _step_streamline(job: _Job) -> None:
     frames = _first_frames(job)
     model = load_model(job.path("model.qonnx.onnx"))
     result, records = streamline(model, frames, failure_folder=job.path("verification"))
-    target = job.path("streamlined.onnx")
-    part = target.with_name(target.name + PART)
-    result.save(str(part))
-    part.replace(target)
+    write_atomically(job.path("streamlined.onnx"), lambda part: result.save(str(part)))
     _save_json(job.path("report", "passes.json"), [asdict(r) for r in records])
 
 
@@ -217,6 +226,8 @@ STEPS = (
     _Step("emit_fast", ("folded.json", "weights.npz"), (), ("fast",), _step_fast),
     _Step("emit_vivado", ("folded.json", "weights.npz"), _CLOCK, ("vivado",), _step_vivado),
 )
+# All that a build consists of, its record last.
+_BUILD = (*(name for step in STEPS for name in step.results), "model.pt", *FINDINGS, RECORD)
 
 
 def build(
@@ -225,7 +236,7 @@ def build(
     """Build an accelerator.
 
     A build that is started again in the same folder redoes the first step whose inputs, settings, results or
-    program have changed and all that follow.
+    program have changed and all that follow. If one of them fails, the finished build that was there is given back.
 
     Parameters
     ----------
@@ -248,34 +259,88 @@ def build(
         board = replace(board, clock_mhz=1e3 / config.synth_clk_period_ns)
     if config.folding_config_file:
         read_folding(config.folding_config_file)
-    record = _prepare(folder)
-    job = _Job(folder, model, content, config, board)
-    code = _code_digest()
+    _make_folder(folder)
+    with locked(folder):
+        record = _prepare(folder)
+        job = _Job(folder, model, content, config, board)
+        seconds = _run_steps(job, record, on_step)
+        _save_json(
+            folder / "report" / "time_per_step.json",
+            {name: entry["seconds"] for name, entry in record["steps"].items()},
+        )
+        return BuildResult(folder, board, job.folded(), seconds)
+
+
+def _run_steps(job: _Job, record: dict, on_step: Callable[[str, int, int, bool], None] | None) -> dict[str, float]:
+    """Run the steps that are stale, and write down in the record what they did; returns their seconds."""
+    code, stale, earlier = _code_digest(), False, None
     seconds: dict[str, float] = {}
-    stale = False
-    for number, step in enumerate(STEPS, 1):
-        key = _key(job, step, code)
-        done = record["steps"].get(step.name, {})
-        stale = stale or done.get("key") != key or done.get("results") != _digest(job, step)
-        if on_step:
-            on_step(step.name, number, len(STEPS), stale)
-        if not stale:
-            continue
-        for later in STEPS[number - 1 :]:
-            record["steps"].pop(later.name, None)
-        _save_json(folder / RECORD, record)
-        start = time.perf_counter()
-        step.run(job)
-        seconds[step.name] = round(time.perf_counter() - start, 3)
-        record["steps"][step.name] = {"key": key, "results": _digest(job, step), "seconds": seconds[step.name]}
-        record["config"] = json.loads(config.model_dump_json())
-        record["version"] = __version__
-        record["clock_mhz"] = board.clock_mhz
-        _save_json(folder / RECORD, record)
-    _save_json(
-        folder / "report" / "time_per_step.json", {name: entry["seconds"] for name, entry in record["steps"].items()}
-    )
-    return BuildResult(folder, board, job.folded(), seconds)
+    try:
+        for number, step in enumerate(STEPS, 1):
+            key = _key(job, step, code)
+            stale = stale or not _is_whole(job, step, record, key)
+            if on_step:
+                on_step(step.name, number, len(STEPS), stale)
+            if not stale:
+                continue
+            if not seconds:
+                earlier = _set_aside(job, record)
+                for name in FINDINGS:
+                    _remove(job.path(name))
+            for later in STEPS[number - 1 :]:
+                record["steps"].pop(later.name, None)
+            _save_json(job.path(RECORD), record)
+            start = time.perf_counter()
+            step.run(job)
+            seconds[step.name] = round(time.perf_counter() - start, 3)
+            results = _digest(job.folder, step, job.config.checkpoint is not None)
+            record["steps"][step.name] = {"key": key, "results": results, "seconds": seconds[step.name]}
+            record["config"] = json.loads(job.config.model_dump_json())
+            record["version"], record["tools"] = __version__, _tool_versions()
+            record["clock_mhz"] = job.board.clock_mhz
+            _save_json(job.path(RECORD), record)
+    except Exception:  # not Ctrl-C: the same command is to go on from here
+        if earlier is not None:
+            _give_back(job, earlier)
+        raise
+    if earlier is not None:
+        _remove(earlier)
+    return seconds
+
+
+def _is_whole(job: _Job, step: _Step, record: dict, key: str | None = None) -> bool:
+    """Whether a step's results are as it left them; with a key, also whether it would make the same again."""
+    done = record["steps"].get(step.name)
+    if done is None or key not in (None, done.get("key")):
+        return False
+    return done.get("results") == _digest(job.folder, step, bool(record["config"].get("checkpoint")))
+
+
+def _set_aside(job: _Job, record: dict) -> Path | None:
+    """Keep a finished build while it is made anew, as links: its files are replaced, never written to."""
+    if not all(_is_whole(job, step, record) for step in STEPS):
+        return None
+    kept = job.path("earlier" + PART)
+    for name in _BUILD:
+        place = job.path(name)
+        for path in [p for p in place.rglob("*") if p.is_file()] if place.is_dir() else [place]:
+            if path.exists():
+                target = kept / path.relative_to(job.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(path, target)
+                except OSError:  # a file system without links
+                    shutil.copy2(path, target)
+    return kept
+
+
+def _give_back(job: _Job, kept: Path) -> None:
+    """Put what was set aside in its place; the record comes last, so that a kill leaves no false one."""
+    for name in _BUILD:
+        _remove(job.path(name))
+        if (kept / name).exists():
+            os.replace(kept / name, job.path(name))
+    _remove(kept)
 
 
 def open_build(folder: Path) -> BuildResult:
@@ -293,7 +358,8 @@ def open_build(folder: Path) -> BuildResult:
     missing = [s.name for s in STEPS if s.name not in record["steps"]]
     if missing:
         raise BuildError(f"the build in {folder} stopped before step {missing[0]}; run `bitexpert build` again")
-    lost = [name for s in STEPS for name in s.results if not (folder / name).exists()]
+    results = [name for s in STEPS for name in _results(s, bool(record["config"].get("checkpoint")))]
+    lost = [name for name in results if not (folder / name).exists()]
     if lost:
         raise BuildError(f"the build in {folder} lacks {lost[0]}; run `bitexpert build` again")
     board = replace(load_board(record["config"]["board"]), clock_mhz=record["clock_mhz"])
@@ -306,24 +372,37 @@ def open_build(folder: Path) -> BuildResult:
     return BuildResult(folder, board, graph, {name: s["seconds"] for name, s in record["steps"].items()})
 
 
-def _prepare(folder: Path) -> dict:
-    """Check or make the output folder; return its record."""
-    record_path = folder / RECORD
+def _make_folder(folder: Path) -> None:
+    """Check or make the output folder."""
     try:
         if folder.exists() and not folder.is_dir():
             raise BuildError(f"the output {folder} is a file; choose a folder")
-        others = [p for p in folder.iterdir() if p.name != RECORD + PART] if folder.is_dir() else []
-        if others and not record_path.exists():
+        others = [p for p in folder.iterdir() if not _is_part(p)] if folder.is_dir() else []
+        if others and not (folder / RECORD).exists():
             raise BuildError(f"the output folder {folder} is not empty and holds no build; choose another or empty it")
         folder.mkdir(parents=True, exist_ok=True)
-        record = _read_record(record_path) if record_path.exists() else {"format": RECORD_FORMAT, "steps": {}}
-        # simulation/ holds finished programs; folders in it are the scratch of a simulation that was killed
-        for left in [*folder.glob(f"*{PART}"), *folder.glob(f"*/*{PART}"), *folder.glob("simulation/*/")]:
-            _remove(left)
-        _save_json(record_path, record)
     except OSError as error:
         raise BuildError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+
+
+def _prepare(folder: Path) -> dict:
+    """Remove what a killed command left behind; return the record."""
+    path = folder / RECORD
+    record = _read_record(path) if path.exists() else {"format": RECORD_FORMAT, "steps": {}}
+    try:
+        # simulation/ holds finished programs; folders in it are the scratch of a simulation that was killed
+        parts = [p for p in [*folder.glob("*"), *folder.glob("*/*")] if _is_part(p)]
+        for left in [*parts, *folder.glob("simulation/*/")]:
+            _remove(left)
+        _save_json(path, record)
+    except OSError as error:
+        raise BuildError(f"cannot write to the output folder {folder}: {error.strerror or error}") from None
     return record
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file or folder is one that a kill left half-done."""
+    return path.suffix == PART or (path.name.startswith(".") and PART in path.suffixes)
 
 
 def _read_record(path: Path) -> dict:
@@ -356,26 +435,35 @@ def _key(job: _Job, step: _Step, code: str) -> str:
     return h.hexdigest()
 
 
-def _digest(job: _Job, step: _Step) -> str | None:
+def _results(step: _Step, checkpoint: bool) -> tuple[str, ...]:
+    """What a step leaves behind in a build with or without a checkpoint."""
+    return (*step.results, "model.pt") if checkpoint and step is STEPS[0] else step.results
+
+
+def _digest(folder: Path, step: _Step, checkpoint: bool) -> str | None:
     """Digest of what a step left behind; None if some of it is missing."""
     h = hashlib.sha256()
-    for name in step.results:
-        place = job.path(name)
+    for name in _results(step, checkpoint):
+        place = folder / name
         if not place.exists():
             return None
         for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
-            h.update(str(path.relative_to(job.folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+            h.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
 
 
 def _code_digest() -> str:
-    """Digest of the program itself, so that a new version does not take over what an old one made."""
-    h = hashlib.sha256(__version__.encode())
-    for room in ("flow", "hw", "templates"):
+    """Digest of the program and its tools, so that a new version does not take over what an old one made."""
+    h = hashlib.sha256(json.dumps([__version__, _tool_versions()]).encode())
+    for room in ("flow", "hw", "models", "sim", "templates"):
         for path in sorted((PACKAGE / room).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 h.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + path.read_bytes())
     return h.hexdigest()
+
+
+def _tool_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in TOOLS}
 
 
 def _first_frames(job: _Job) -> np.ndarray:
@@ -390,20 +478,6 @@ def _whole_folder(folder: Path, fill: Callable[[Path], object]) -> None:
     fill(part)
     _remove(folder)
     os.replace(part, folder)
-
-
-def _save_bytes(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + PART)
-    part.write_bytes(content)
-    part.replace(path)
-
-
-def _save_array(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + PART)
-    with part.open("wb") as file:
-        np.save(file, array)
-    part.replace(path)
 
 
 def _save_json(path: Path, data: object) -> None:

@@ -17,6 +17,7 @@ from ..models.recipe import Recipe, RecipeError, load_recipe
 from ..models.train import RUN_FILES
 from ..sim.ladder import RungResult
 from . import api
+from .lock import locked
 from .simulate import SimulationReport
 
 __all__ = ["DemoResult", "run_demo"]
@@ -81,9 +82,22 @@ def run_demo(
     say, on_step, on_rung : callable
         Told what happens.
     """
+    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _demo(folder, fresh, quiet, say, on_step, on_rung)
+
+
+def _demo(
+    folder: Path,
+    fresh: bool,
+    quiet: bool,
+    say: Callable[[str], None],
+    on_step: Callable[[str, int, int, bool], None] | None,
+    on_rung: Callable[[RungResult], None] | None,
+) -> DemoResult:
     start = time.perf_counter()
     run, model, build = folder / "run", folder / "model.onnx", folder / "build"
-    _check_folder(folder)
     training = None if fresh else _trained(run)
     if training:
         say(f"1/4 train: {run} holds a network trained with this recipe")

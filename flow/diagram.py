@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..hw.graph import Dataflow, Node
 from ..hw.ops.fifo import Fifo
 from ..hw.ops.frame_hold import FrameHold
 from ..hw.performance import bottleneck
+from ..models.files import write_atomically
 from .reports import operators
 
 __all__ = ["draw"]
@@ -158,7 +160,6 @@ def draw(graph: Dataflow, title: str, *paths: Path) -> None:
     axes.text(*place_in, "input (AXI4-Stream)", ha="center", va="center", fontsize=8)
     axes.text(*place_out, "output (AXI4-Stream)", ha="center", va="center", fontsize=8)
     for path in paths:
-        part = path.with_name(path.stem + ".part" + path.suffix)
-        figure.savefig(part, bbox_inches="tight", dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-        part.replace(path)
+        undated = {"Date": None} if path.suffix == ".svg" else None
+        write_atomically(path, partial(figure.savefig, bbox_inches="tight", dpi=150, metadata=undated))
     plt.close(figure)

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .model_file import ModelError, hardware_input
+from .model_file import ModelError, first_line, hardware_input
 from .quiet import quiet
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-__all__ = ["activations", "execute", "execute_tensors", "integer_scores", "output_affine", "to_nhwc"]
+__all__ = [
+    "activations",
+    "execute",
+    "execute_one_by_one",
+    "execute_tensors",
+    "integer_scores",
+    "output_affine",
+    "to_nhwc",
+]
 
 # All tensors of a chunk take about this many bytes at most, thresholds' comparisons counted in.
 CHUNK_BYTES = 1 << 28
@@ -41,6 +49,13 @@ def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
     """
     out = model.graph.output[0].name
     return np.concatenate([part[out] for part in _chunks(model, frames)])
+
+
+def execute_one_by_one(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
+    """What a model gives for inputs in its own form, float32 of shape (N, ...), each executed by itself."""
+    out = model.graph.output[0].name
+    with quiet():
+        return np.concatenate([_run(model, row[None])[out] for row in values])
 
 
 def execute_tensors(model: ModelWrapper, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -79,8 +94,9 @@ def integer_scores(outputs: np.ndarray, scale: float = 1.0, bias: float = 0.0) -
     """
     steps = (outputs.astype(np.float64) - bias) / scale
     integers = np.rint(steps)
-    if outputs.size and np.abs(steps - integers).max() > 0.05:
-        place = tuple(int(i) for i in np.unravel_index(np.abs(steps - integers).argmax(), steps.shape))
+    wrong = ~(np.abs(steps - integers) <= 0.05)  # not a number is wrong, too
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ModelError(f"score {outputs[place]:g} at {place} is no multiple of {scale:g} above {bias:g}")
     return integers.astype(np.int64)
 
@@ -91,8 +107,6 @@ def to_nhwc(tensor: np.ndarray) -> np.ndarray:
 
 
 def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    from qonnx.core.onnx_exec import execute_onnx
-
     source = hardware_input(model)
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[1:] != source.shape or not len(frames):
@@ -105,13 +119,18 @@ def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.nd
         with quiet():
             if batched is None or len(part) != size:
                 batched = _with_batch(model, len(part))
-            try:
-                yield execute_onnx(batched, {source.name: part}, return_full_exec_context=True)
-            except ModelError:
-                raise
-            except Exception as error:  # onnxruntime and qonnx raise what they like
-                text = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise ModelError(f"the model cannot be executed: {text}") from error
+            yield _run(batched, part)
+
+
+def _run(model: ModelWrapper, part: np.ndarray) -> dict[str, np.ndarray]:
+    from qonnx.core.onnx_exec import execute_onnx
+
+    try:
+        return execute_onnx(model, {model.graph.input[0].name: part}, return_full_exec_context=True)
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime and qonnx raise what they like
+        raise ModelError(f"the model cannot be executed: {first_line(error)}") from error
 
 
 def _bytes_per_frame(model: ModelWrapper) -> int:

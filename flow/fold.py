@@ -120,7 +120,8 @@ def fold(
     Raises
     ------
     FoldingError
-        An illegal value (the legal ones are named), or a target that no folding reaches (the best is named).
+        An illegal value (the legal ones are named), a target that no folding reaches (the best is named), or
+        one that needs more than the device has. A given ``folding`` is taken however large.
     """
     if folding is not None:
         chosen: Dataflow | None = _apply(graph, folding)
@@ -140,7 +141,22 @@ def fold(
     else:
         chosen = _fastest(graph, board)
     assert chosen is not None
-    return size_fifos(_with_fifos(_with_width_converts(chosen)))
+    result = size_fifos(_with_fifos(_with_width_converts(chosen)))
+    if folding is None:
+        _refuse_too_large(result, board)
+    return result
+
+
+def _refuse_too_large(graph: Dataflow, board: Board) -> None:
+    """Refuse a design that is estimated to need more than the whole device."""
+    need = estimate(graph).rounded()
+    for key, name in (("lut", "LUTs"), ("bram18", "BRAM18"), ("dsp", "DSPs")):
+        wanted, there = need[key] + (need["lutram"] if key == "lut" else 0), getattr(board, key)
+        if wanted > there:
+            raise FoldingError(
+                f"this takes about {wanted:,} {name} (estimate), {board.title} has {there:,}; lower --target-fps, leave it"
+                " out for the fastest design that fits, or give --folding to insist"
+            )
 
 
 def _apply(graph: Dataflow, folding: Mapping[str, Mapping[str, int]]) -> Dataflow:

@@ -73,7 +73,7 @@ def lower(model: ModelWrapper, *, top_k: int = 0) -> Dataflow:
 def first_hold_depth(stream: StreamType) -> int:
     """Beats of room of a FrameHold before folding: one frame of single elements, and some for the Gate.
 
-    Folding replaces it with the depth that its parallelism needs (``full_rate_depth``).
+    Folding replaces it with the depth that the design needs (``hw.performance.size_fifos``).
     """
     return stream.elements + 8
 

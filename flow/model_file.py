@@ -15,7 +15,17 @@ from .quiet import quiet
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-__all__ = ["DOMAINS", "HardwareInput", "ModelError", "hardware_input", "load_model", "model_bytes", "shown"]
+__all__ = [
+    "DOMAINS",
+    "HardwareInput",
+    "ModelError",
+    "as_exported",
+    "first_line",
+    "hardware_input",
+    "load_model",
+    "model_bytes",
+    "shown",
+]
 
 #: Domains of the nodes that can be executed here, beside ONNX's own.
 DOMAINS = ("", "ai.onnx", "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn")
@@ -94,6 +104,38 @@ def load_model(path: Path) -> ModelWrapper:
         one input or output, sizes that are not fixed, nodes of an unknown domain.
     """
     path = Path(path)
+    proto = _network(path)
+    with quiet():
+        return _clean_up(path, proto)
+
+
+def as_exported(path: Path) -> ModelWrapper:
+    """Read a QONNX file and leave it as it is, but for what qonnx needs to run it: shapes, batch 1, domains.
+
+    Raises
+    ------
+    ModelError
+        As :func:`load_model`.
+    """
+    path = Path(path)
+    proto = _network(path)
+    with quiet():
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.transformation.infer_shapes import InferShapes
+
+        try:
+            return ModelWrapper(proto).transform(InferShapes())
+        except Exception as error:  # qonnx and onnx raise what they like on an odd graph
+            raise ModelError(f"{path}: its shapes cannot be inferred: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, as one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _network(path: Path) -> Any:
+    """Read and check a file; batch 1."""
     proto = _read(path)
     graph = proto.graph
     constants = {i.name for i in graph.initializer}
@@ -105,8 +147,11 @@ def load_model(path: Path) -> ModelWrapper:
         raise ModelError(f"{path}: a network needs one output, this has {len(graph.output)}: {names}")
     _check_domains(path, proto)
     _fix_batch(path, next(i for i in graph.input if i.name == inputs[0]))
-    with quiet():
-        return _clean_up(path, proto)
+    graph.output[0].type.tensor_type.ClearField("shape")  # may carry a symbolic batch; inferred anew
+    for node in graph.node:
+        if node.op_type in ("Quant", "BipolarQuant", "Trunc"):
+            node.domain = "qonnx.custom_op.general"
+    return proto
 
 
 def hardware_input(model: ModelWrapper) -> HardwareInput:
@@ -193,8 +238,7 @@ def _load_external(path: Path, proto: Any) -> None:
             size = int(np.prod(tensor.dims, dtype=np.int64)) * _item_size(tensor.data_type)
             complete = len(tensor.raw_data) >= size
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{path}: cannot read {data} from {location}: {text}") from None
+            raise ModelError(f"{path}: cannot read {data} from {location}: {first_line(error)}") from None
         if not complete:
             raise ModelError(f"{path}: the file {location} with {data} is too short; copy it again")
         tensor.data_location = TensorProto.DEFAULT
@@ -247,10 +291,6 @@ def _clean_up(path: Path, proto: Any) -> ModelWrapper:
 
     from .passes.base import check_graph, name_new, tensor_names
 
-    for node in proto.graph.node:
-        if node.op_type in ("Quant", "BipolarQuant", "Trunc"):
-            node.domain = "qonnx.custom_op.general"
-    proto.graph.output[0].type.tensor_type.ClearField("shape")  # may carry a symbolic batch; inferred anew
     try:
         model = ModelWrapper(proto)
         known = tensor_names(model)
@@ -270,8 +310,8 @@ def _clean_up(path: Path, proto: Any) -> ModelWrapper:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:  # qonnx and onnx raise what they like on an odd graph
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: the graph cannot be read: {text}; check the file with qonnx-cleanup") from error
+        text = f"the graph cannot be read: {first_line(error)}; check the file with qonnx-cleanup"
+        raise ModelError(f"{path}: {text}") from error
     return model
 
 

@@ -20,13 +20,18 @@ __all__ = ["demo_summary", "doctor_table", "report_tables", "rung_line", "simula
 
 
 def rung_line(result: RungResult) -> str:
-    """One line: rung, samples, streams, mismatches, seconds, cycles."""
+    """One line: rung, samples, streams, mismatches, seconds, cycles; below it what should be known."""
     verdict = "[green]equal[/]" if not result.mismatches else f"[bold red]{result.mismatches} mismatches[/]"
     streams = f", {result.streams} streams" if result.streams else ""
     line = f"  {result.rung:<12}{verdict}  {result.samples} samples{streams}, {result.seconds:.1f} s"
     if "cycles_per_frame" in result.extra:
         measured, model = result.extra["cycles_per_frame"], result.extra["model_cycles_per_frame"]
         line += f"; {measured:,.1f} cycles/frame (cycle model {model:,.1f})"
+    for layer, counts in result.extra.get("experts_chosen", {}).items():
+        never = [str(i) for i, count in enumerate(counts) if not count]
+        if never:
+            line += f"\n    [yellow]{escape(layer)}: experts {', '.join(never)} were never chosen[/], "
+            line += "so these frames say nothing about them"
     for difference in result.differences[:3]:
         line += f"\n    {escape(str(difference))}"
     return line

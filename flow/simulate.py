@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,17 @@ import numpy as np
 
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow
+from ..hw.ops.matvec import MatVec
 from ..hw.ops.topk import TopK
 from ..sim.fast import fast_rung
 from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
 from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
-from .execute import execute, execute_tensors, integer_scores, output_affine, to_nhwc
+from .execute import execute, execute_one_by_one, execute_tensors, integer_scores, output_affine, to_nhwc
 from .frames import FramesError, read_array, read_frames
-from .model_file import HardwareInput, hardware_input, load_model
+from .lock import locked
+from .model_file import HardwareInput, as_exported, hardware_input, load_model
 from .templates import write_text
 
 if TYPE_CHECKING:
@@ -119,7 +122,19 @@ def simulate(
     FramesError
         Frames or labels that do not fit.
     """
-    build = open_build(folder)
+    with locked(folder) if folder.is_dir() else nullcontext():
+        return _simulate(open_build(folder), input_file, rungs, samples, labels, on_rung)
+
+
+def _simulate(
+    build: BuildResult,
+    input_file: Path | None,
+    rungs: list[str] | None,
+    samples: int | None,
+    labels: Path | None,
+    on_rung: Callable[[RungResult], None] | None,
+) -> SimulationReport:
+    folder = build.folder
     chosen = _chosen(build, rungs)
     model = load_model(folder / "model.qonnx.onnx")
     source = hardware_input(model)
@@ -229,15 +244,8 @@ def _qonnx(run: _Run) -> RungResult:
     """The exported file as it is, by qonnx, one sample at a time: what everything else is compared with."""
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
-        from qonnx.core.modelwrapper import ModelWrapper
-        from qonnx.core.onnx_exec import execute_onnx
-
-        from .quiet import quiet
-
-        with quiet():
-            model = ModelWrapper(str(run.build.folder / "model.qonnx.onnx"))
-            name, out = model.graph.input[0].name, model.graph.output[0].name
-            rows = [execute_onnx(model, {name: x[None]})[out] for x in run.source.to_model(run.frames)]
+        model = as_exported(run.build.folder / "model.qonnx.onnx")
+        rows = execute_one_by_one(model, run.source.to_model(run.frames))
         return 0, _scores_differ("qonnx", run, _scores(np.concatenate(rows), run.streamlined)), {}
 
     return timed("qonnx", len(run.frames), go)
@@ -255,22 +263,33 @@ def _streamlined(run: _Run) -> RungResult:
 
 
 def _reference(run: _Run) -> RungResult:
-    """The integer reference: outputs, and every stream that a tensor of the streamlined model equals."""
+    """The integer reference: outputs, and every stream that a tensor of the streamlined model equals.
+
+    Tells how many frames chose each expert: a bank that no frame chose has not been looked at by any rung.
+    """
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         graph = run.build.graph
         differences: list[Difference] = []
         expected: dict[str, np.ndarray] = {}
+        experts = {
+            n.name: (n.inputs[1], len(n.op.weights))
+            for n in graph.nodes
+            if isinstance(n.op, MatVec) and len(n.inputs) > 1
+        }
+        chosen = {name: np.zeros(count, np.int64) for name, (_, count) in experts.items()}
         first = 0
         for part in chunks(graph, run.frames):
             values = graph.run(part)
+            for name, (token, count) in experts.items():
+                chosen[name] += np.bincount(values[token].reshape(-1), minlength=count)
             stop = first + len(part)
             tensors = execute_tensors(run.streamlined, part)
             expected = {stream: to_nhwc(tensors[tensor]) for stream, tensor in graph.tensors.items()}
             found = output_differences("reference", graph, run.expected[first:stop], values[graph.outputs[0]])
             differences = merge(differences, found + compare_values("reference", graph, expected, values), first)
             first = stop
-        return len(expected), differences, {}
+        return len(expected), differences, {"experts_chosen": {n: c.tolist() for n, c in chosen.items()}}
 
     return timed("reference", len(run.frames), go)
 

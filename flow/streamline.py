@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import BitexpertError
 from .execute import activations, execute, execute_tensors, output_affine
-from .model_file import ModelError
+from .model_file import ModelError, first_line
 from .passes import Pass, pipeline
 from .passes.base import check_graph, name_new, tensor_names
 from .quiet import quiet
@@ -92,6 +92,8 @@ def streamline(
     """
     passes = pipeline() if passes is None else passes
     outputs = execute(model, samples)
+    if not np.isfinite(outputs).all():
+        raise ModelError("the network gives scores that are not finite; train again, then export again")
     records = []
     for number, step in enumerate(passes, 1):
         if on_pass:
@@ -117,9 +119,9 @@ def _apply(step: Pass, model: ModelWrapper) -> ModelWrapper:
         except BitexpertError:
             raise
         except Exception as error:  # FINN and qonnx raise what they like
-            text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"pass {step.name} cannot handle this network: {text}; simplify the layer it names, or report this"
+                f"pass {step.name} cannot handle this network: {first_line(error)};"
+                " simplify the layer it names, or report this"
             ) from error
     try:
         check_graph(after)

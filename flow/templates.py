@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from ..errors import BitexpertError
+from ..models.files import write_atomically
 
 __all__ = ["render", "write_text"]
 
@@ -54,8 +55,5 @@ def render(template: str, context: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place, then move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
+    """Write a text file; see :func:`write_atomically`."""
+    write_atomically(path, lambda part: part.write_text(text))

@@ -48,20 +48,22 @@ def snap_batchnorm(bn: nn.BatchNorm2d, bound: int) -> None:
     scale, offset = batchnorm_affine(bn)
     if not (torch.isfinite(scale).all() and torch.isfinite(offset).all()):
         raise ValueError("a batch normalization holds values that aren't finite; the training has diverged")
+    mean, var = _statistics(bn)
+    # Not -offset/scale: the offset is rounded already, and a crossing that is an integer would miss it.
+    crossings = mean.double() - bn.bias.double() / scale
     middles, signs = [], []
-    for s, b in zip(scale.tolist(), offset.tolist(), strict=True):
+    for s, b, crossing in zip(scale.tolist(), offset.tolist(), crossings.tolist(), strict=True):
         if s == 0:
             # A constant sign: a threshold that no accumulator, or every one, reaches.
             sign, middle = 1.0, (-bound - 0.5 if b >= 0 else bound + 0.5)
         elif s > 0:
-            sign, middle = 1.0, min(max(-b / s, -bound - 0.5), bound + 0.5)
+            sign, middle = 1.0, min(max(crossing, -bound - 0.5), bound + 0.5)
             middle = math.ceil(middle) - 0.5  # +1 from ceil(-b/s) upwards
         else:
-            sign, middle = -1.0, min(max(-b / s, -bound - 0.5), bound + 0.5)
+            sign, middle = -1.0, min(max(crossing, -bound - 0.5), bound + 0.5)
             middle = math.floor(middle) + 0.5  # +1 from floor(-b/s) downwards
         signs.append(sign)
         middles.append(middle)
-    mean, var = _statistics(bn)
     bn.weight.copy_(torch.tensor(signs))
     bn.bias.zero_()
     mean.copy_(torch.tensor(middles))

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from ..errors import BitexpertError
 
-__all__ = ["WriteError", "write_atomically"]
+__all__ = ["PART", "WriteError", "write_atomically"]
+
+#: A file that is not complete has this in its name, ``.<stem>.<random>.part<suffix>``; a kill may leave one behind.
+PART = ".part"
 
 
 class WriteError(BitexpertError, OSError):
@@ -39,7 +42,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=PART + path.suffix, dir=path.parent)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     os.close(handle)

@@ -254,16 +254,21 @@ class Vgg(nn.Module):
 
         Raises
         ------
-        ValueError
-            If a value isn't finite or a gate's integers would not stay exact.
+        NetworkError
+            If a value isn't finite or a gate's integers would not stay exact; the message names the block.
         """
         self.eval()
         blocks = cast(list[BinaryBlock], list(self.blocks))
-        if not (self.frozen and list(self.experts())):
-            for positions, block, preceding in zip(self._positions[1:], blocks[1:], blocks, strict=False):
-                block.freeze_gate(positions, preceding)
-        for block in blocks:
-            block.snap()
+        gates = not (self.frozen and list(self.experts()))
+        i = 0
+        try:
+            # all gates first: they need the batch normalizations as they were trained
+            for i in range(1, len(blocks) if gates else 0):
+                blocks[i].freeze_gate(self._positions[i], blocks[i - 1])
+            for i in range(len(blocks)):
+                blocks[i].snap()
+        except ValueError as error:
+            raise NetworkError(f"blocks.{i}: {error}") from None
         return self
 
 

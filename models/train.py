@@ -318,7 +318,7 @@ def train(recipe: Recipe, run_dir: str | Path, *, progress: bool = True, overwri
         If the folder isn't empty or can't be made.
     NetworkError
         If the network doesn't fit together or doesn't fit the data.
-    RuntimeError
+    TrainingError
         If the training diverges.
 
     Notes

@@ -111,6 +111,24 @@ class Padded(nn.Module):
         return self.fc(self.sign3(self.bn3(self.conv3(y).flatten(1))))
 
 
+class Dilated(nn.Module):
+    """Dilation with zeros around, and a PReLU in front of the batch normalization."""
+
+    shape = (1, 9, 7)
+
+    def __init__(self):
+        super().__init__()
+        self.quant = sign()
+        self.conv = qnn.QuantConv2d(1, 4, 3, dilation=2, padding=2, bias=False, weight_quant=Weight)
+        self.prelu = nn.PReLU(4)
+        self.bn = nn.BatchNorm2d(4)
+        self.sign = sign()
+        self.fc = qnn.QuantLinear(4 * 9 * 7, 3, bias=False, weight_quant=Weight)
+
+    def forward(self, x):
+        return self.fc(self.sign(self.bn(self.prelu(self.conv(self.quant(x))))).flatten(1))
+
+
 class Dense(nn.Module):
     """Fully connected, flat input, as TFC of BNN-PYNQ."""
 

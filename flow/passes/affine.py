@@ -62,8 +62,11 @@ class AbsorbIntoThreshold:
 
         def plus(acc: np.ndarray) -> np.ndarray:
             value = acc.astype(np.float32)
-            for kind, constant in steps:
-                value = _STEP[kind](value, constant)
+            with np.errstate(all="ignore"):
+                for kind, constant in steps:
+                    value = _STEP[kind](value, constant)
+            if not np.isfinite(value).all():
+                raise unsupported(node, "a scale in front of it makes numbers that float32 cannot hold", "train again")
             return value >= limits
 
         found, falling = _thresholds(plus, channels, low, high)
@@ -138,6 +141,12 @@ def _chain(model: ModelWrapper, node: NodeProto, ranges) -> tuple[str, list[Node
     tensor = node.input[0]
     while True:
         producer = producer_of(model, tensor)
+        if (
+            producer is not None
+            and producer.op_type in ("Sub", "Div")
+            and model.get_initializer(producer.input[0]) is not None
+        ):
+            raise unsupported(producer, "its constant comes first", "write c - x as -1 * x + c")
         passes = producer is not None and (producer.op_type == "Tile" or producer.op_type in _STEPS)
         if tensor in ranges and not passes:
             return tensor, chain

@@ -84,8 +84,9 @@ def _levels(model: ModelWrapper, node: NodeProto) -> Range | None:
 def _products(model: ModelWrapper, node: NodeProto, low: int, high: int) -> Range | None:
     if node.op_type == "ExpertConv":
         weights = model.get_initializer(node.input[2 if len(node.input) == 5 else 1])
-        if attribute(node, "pad_value", 0.0) == 0 and any(attribute(node, "pads", [0])):
-            low, high = min(low, 0), max(high, 0)
+        if any(attribute(node, "pads", [0])):
+            border = int(attribute(node, "pad_value", 0.0))
+            low, high = min(low, border), max(high, border)
     else:
         weights = model.get_initializer(node.input[1])
         if node.op_type == "Conv" and any(attribute(node, "pads", [0])):

@@ -74,7 +74,7 @@ class MoveScalePastPad:
 
 @dataclass(frozen=True)
 class MoveMonotonePastMaxPool:
-    """Swap what never falls, channel by channel (Mul by a positive number, Add, PReLU), with the MaxPool behind it.
+    """Swap what never falls, channel by channel (Mul by no negative number, Add, PReLU), with the MaxPool behind it.
 
     Exact, rounding included: the largest of f(x) is f of the largest x.
     """
@@ -95,7 +95,9 @@ class MoveMonotonePastMaxPool:
         vector = None if constant is None else channel_vector(constant, len(shape), shape[1])
         if vector is None:
             return False
-        return step.op_type in ("Add", "Sub") or bool((vector > 0).all())
+        if step.op_type in ("Add", "Sub"):
+            return True
+        return bool((vector > 0).all() if step.op_type == "Div" else (vector >= 0).all())
 
 
 def _swap_all(

@@ -15,9 +15,12 @@ from bitexpert.flow.build import STEPS, BuildError, build, open_build
 from bitexpert.flow.config import BuildConfig
 from bitexpert.flow.fold import FoldingError
 from bitexpert.flow.frames import FramesError
+from bitexpert.flow.lock import BusyError, locked
+from bitexpert.flow.simulate import simulate
 from bitexpert.models.checkpoint import CheckpointError
 
 NAMES = [step.name for step in STEPS]
+CODE_DIGEST = building._code_digest
 #: They hold times.
 TIMED = ("build.json", "report/time_per_step.json", "report/passes.json")
 
@@ -26,6 +29,22 @@ TIMED = ("build.json", "report/time_per_step.json", "report/passes.json")
 def _same_program(monkeypatch):
     """The tests of resuming hold while somebody edits the program."""
     monkeypatch.setattr(building, "_code_digest", lambda: "code")
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory) -> Path:
+    """A build by that program. Not to be written to."""
+    folder = tmp_path_factory.mktemp("finished") / "b"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "_code_digest", lambda: "code")
+        build(tiny.model, folder, BuildConfig(target_fps=tiny.fps, checkpoint=tiny.checkpoint))
+    return folder
+
+
+@pytest.fixture
+def own_build(finished, tmp_path) -> Path:
+    """A copy of it, to be written to."""
+    return Path(shutil.copytree(finished, tmp_path / "own_build"))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -168,8 +187,115 @@ def test_a_killed_build_goes_on_where_it_was(tiny, tiny_build, tmp_path):
 def test_a_build_killed_before_its_record_can_start_again(tiny, tmp_path):
     folder = tmp_path / "b"
     folder.mkdir()
-    (folder / "build.json.part").write_text('{"for')
+    (folder / ".build.x1y2.part.json").write_text('{"for')
     assert ran(tiny.model, folder) == NAMES
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("first", "settings", "message"),
+    [
+        ("fold", {"target_fps": 1e9}, "out of reach"),
+        ("lower", {"top_k": 99}, "top_k=99 does not fit"),
+        ("lower", {"top_k": 1, "target_fps": 1e9}, "out of reach"),
+        ("load_model", {"checkpoint": None, "target_fps": 1e9}, "out of reach"),
+    ],
+)
+def test_options_that_fail_leave_the_earlier_build(tiny, own_build, first, settings, message):
+    for finding in building.FINDINGS:
+        (own_build / finding).parent.mkdir(exist_ok=True)
+        (own_build / finding).write_text("found")
+    before, steps = everything(own_build), []
+    settings = {"target_fps": tiny.fps, "checkpoint": tiny.checkpoint, **settings}
+    with pytest.raises(BitexpertError, match=message):
+        build(tiny.model, own_build, BuildConfig(**settings), on_step=lambda name, _i, _n, runs: steps.append(runs))
+    assert NAMES[steps.index(True)] == first
+    assert everything(own_build) == before
+    assert open_build(own_build).board.clock_mhz == 100
+    assert ran(tiny.model, own_build, target_fps=tiny.fps, checkpoint=tiny.checkpoint) == []
+
+
+def test_a_model_that_fails_leaves_the_earlier_build(tiny, own_build, tmp_path):
+    model = onnx.load(str(tiny.model))
+    last = model.graph.node[-1]
+    out, last.output[0] = last.output[0], "before"
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["before"], [out], name="squash"))
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    before = everything(own_build)
+    with pytest.raises(BitexpertError, match="squash"):
+        ran(tmp_path / "m.onnx", own_build)
+    assert everything(own_build) == before
+
+
+def test_a_step_that_fails_in_a_build_that_was_not_whole_gives_back_nothing(tiny, own_build):
+    (own_build / "rtl" / "bx_fifo.sv").unlink()
+    with pytest.raises(FoldingError, match="out of reach"):
+        ran(tiny.model, own_build, target_fps=1e9, checkpoint=tiny.checkpoint)
+    with pytest.raises(BuildError, match="stopped before step fold"):
+        open_build(own_build)
+
+
+def test_a_stopped_build_of_other_options_goes_on(tiny, own_build, monkeypatch):
+    def stop(*_args):
+        raise KeyboardInterrupt
+
+    settings = {"target_fps": tiny.fps, "checkpoint": tiny.checkpoint, "top_k": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "write_estimates", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ran(tiny.model, own_build, **settings)
+    assert ran(tiny.model, own_build, **settings) == NAMES[NAMES.index("estimate") :]
+    assert not list(own_build.rglob("*.part"))
+
+
+def test_findings_on_an_earlier_design_go(tiny, own_build):
+    for finding in building.FINDINGS:
+        (own_build / finding).parent.mkdir(exist_ok=True)
+        (own_build / finding).write_text("found")
+    settings = {"target_fps": tiny.fps, "checkpoint": tiny.checkpoint}
+    assert ran(tiny.model, own_build, **settings) == []
+    assert all((own_build / finding).exists() for finding in building.FINDINGS)
+    ran(tiny.model, own_build, **{**settings, "target_fps": 20_000})
+    assert not any((own_build / finding).exists() for finding in building.FINDINGS)
+
+
+def test_a_lost_checkpoint_is_noticed(tiny, own_build):
+    (own_build / "model.pt").unlink()
+    with pytest.raises(BuildError, match=r"lacks model\.pt; run `bitexpert build` again"):
+        open_build(own_build)
+    assert ran(tiny.model, own_build, target_fps=tiny.fps, checkpoint=tiny.checkpoint) == NAMES
+    assert (own_build / "model.pt").read_bytes() == tiny.checkpoint.read_bytes()
+
+
+def test_one_command_at_a_time(tiny, own_build):
+    with locked(own_build):
+        for command in (
+            lambda: build(tiny.model, own_build, BuildConfig()),
+            lambda: simulate(own_build, rungs=["reference"]),
+        ):
+            with pytest.raises(BusyError, match=r"another bitexpert command is at work in .*; wait until it has ended"):
+                command()
+    assert simulate(own_build, rungs=["reference"]).mismatches == 0
+
+
+def test_the_lock_of_a_killed_command_blocks_nobody(tmp_path):
+    hold = "import sys, os, signal\nfrom pathlib import Path\nfrom bitexpert.flow.lock import locked\n"
+    hold += "with locked(Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run([sys.executable, "-c", hold, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with locked(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_another_version_of_a_tool_is_another_program(monkeypatch):
+    before = CODE_DIGEST()
+    monkeypatch.setattr(building.importlib.metadata, "version", lambda name: "99" if name == "finn-plus" else "1")
+    with_99 = CODE_DIGEST()
+    monkeypatch.setattr(building.importlib.metadata, "version", lambda name: "1")
+    assert len({before, with_99, CODE_DIGEST()}) == 3
 
 
 def test_scratch_of_a_killed_simulation_goes(tiny, tmp_path):

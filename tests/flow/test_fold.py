@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,7 +124,15 @@ def test_folding_files_of_finn(tmp_path):
 
 
 def test_a_network_that_does_not_fit_says_what_it_needs(graph):
-    from dataclasses import replace
-
     with pytest.raises(FoldingError, match=r"does not fit small even fully folded: it needs about \d+ LUTs"):
         fold(graph, replace(BOARD, name="small", lut=100))
+
+
+def test_a_target_that_the_device_cannot_hold_is_refused_but_a_given_folding_is_taken(graph):
+    folded = fold(graph, BOARD, target_fps=1000)
+    need = estimate(folded).rounded()
+    small = replace(BOARD, lut=need["lut"] + need["lutram"] - 1)
+    with pytest.raises(FoldingError, match=r"LUTs \(estimate\).*lower --target-fps"):
+        fold(graph, small, target_fps=1000)
+    given = {name: v for name, v in folding_config(folded).items() if name != "Defaults"}
+    assert estimate(fold(graph, small, folding=given)) == estimate(folded)

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from bitexpert.flow.build import BuildError
+from bitexpert.flow.build import build as build_accelerator
+from bitexpert.flow.config import BuildConfig
 from bitexpert.flow.frames import FramesError
 from bitexpert.flow.present import rung_line, simulation_summary
 from bitexpert.flow.simulate import RUNGS, SimulationError, simulate
 from bitexpert.models.checkpoint import CheckpointError
 from bitexpert.sim.rtl import ProtocolError, SimulationHang
+from flownets import Dense, Dilated, Padded, export_module
 
 PLACE = r"{}: {}, stream {}, frame \d+, pixel \d+, channel \d+: expected -?\w+, found -?\w+ \(\d+ differ\)"
 
@@ -58,6 +62,18 @@ def test_all_rungs_agree(compiled):
     assert json.loads((folder / "report" / "rtlsim_performance.json").read_text())["source"] == "simulated RTL"
     assert "cycles/frame (cycle model" in rung_line(rtl)
     assert "6 rungs agree with the exported model on 16 samples" in simulation_summary(report)
+
+
+def test_experts_that_no_frame_chose_are_told(compiled, build, tmp_path):
+    chosen = compiled[1].rungs[3].extra["experts_chosen"]
+    assert sum(chosen["matvec_1"]) == 16
+    assert len(chosen["matvec_1"]) == 4
+    np.save(tmp_path / "x.npy", np.zeros((3, 1, 4, 4), np.uint8))
+    (rung,) = simulate(build, input_file=tmp_path / "x.npy", rungs=["reference"]).rungs
+    counts = rung.extra["experts_chosen"]["matvec_1"]
+    assert sorted(counts) == [0, 0, 0, 3]
+    never = ", ".join(str(i) for i, count in enumerate(counts) if not count)
+    assert f"matvec_1: experts {never} were never chosen[/], so these frames say nothing" in rung_line(rung)
 
 
 def test_a_wrong_weight_in_the_rtl_is_found(build):
@@ -150,6 +166,11 @@ def test_rungs_that_do_not_exist_or_cannot_run(build):
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         simulate(build, rungs=["torch"])
     (build / "model.pt").unlink()
+    with pytest.raises(BuildError, match=r"lacks model\.pt"):  # its rung is not left out without a word
+        simulate(build)
+    record = json.loads((build / "build.json").read_text())
+    record["config"]["checkpoint"] = None
+    (build / "build.json").write_text(json.dumps(record))
     with pytest.raises(SimulationError, match="the torch rung needs the network: build again with --checkpoint"):
         simulate(build, rungs=["torch"])
 
@@ -211,6 +232,16 @@ def test_labels_that_do_not_fit(build, tmp_path, labels, message):
     np.save(tmp_path / "labels.npy", labels)
     with pytest.raises(FramesError, match=message):
         simulate(build, labels=tmp_path / "labels.npy", rungs=["qonnx"])
+
+
+@pytest.mark.parametrize("network", [Padded, Dilated, Dense])
+def test_a_file_as_brevitas_writes_it(network, tmp_path):
+    """It names no shapes but those of its ends."""
+    model = export_module(network(), tmp_path / "m.onnx")
+    build_accelerator(model, tmp_path / "b", BuildConfig())
+    report = simulate(tmp_path / "b", rungs=["qonnx", "streamlined", "reference"])
+    assert report.mismatches == 0
+    assert report.rungs[-1].streams > 5
 
 
 def test_top_k(tiny, tmp_path):

@@ -2,9 +2,11 @@ import copy
 from dataclasses import dataclass
 from fractions import Fraction
 
+import brevitas.nn as qnn
 import numpy as np
 import pytest
 import torch
+from bitexpert.flow.custom_op import DOMAIN
 from bitexpert.flow.execute import execute, integer_scores, output_affine
 from bitexpert.flow.export import export
 from bitexpert.flow.frames import random_frames
@@ -12,8 +14,10 @@ from bitexpert.flow.model_file import ModelError, hardware_input, load_model
 from bitexpert.flow.passes import pipeline
 from bitexpert.flow.passes.ranges import integer_ranges
 from bitexpert.flow.streamline import StreamlineError, streamline
-from flownets import Dense, Padded, Scaled, export_module, torch_scores, vgg
+from flownets import Dense, Padded, Scaled, Weight, export_module, sign, torch_scores, vgg
 from onnx import helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
 from torch import nn
 
 NETWORKS = {"dense": Dense, "padded": Padded, "scaled": Scaled}
@@ -236,6 +240,58 @@ def test_sign_of_something_real(tmp_path):
 
     text = refused(Twice(), tmp_path)
     assert "(MultiThreshold) cannot become hardware: what it binarizes comes from" in text
+
+
+class Steps(nn.Module):
+    """Something between a convolution and its sign."""
+
+    shape = (1, 6, 6)
+
+    def __init__(self, between):
+        super().__init__()
+        self.between, self.quant, self.sign = between, sign(), sign()
+        self.conv = qnn.QuantConv2d(1, 4, 3, bias=False, weight_quant=Weight)
+        self.fc = qnn.QuantLinear(16, 3, bias=False, weight_quant=Weight)
+
+    def forward(self, x):
+        return self.fc(self.sign(self.between(self.conv(self.quant(x)))).flatten(1))
+
+
+def test_prelu_of_slope_0_in_front_of_a_pool(tmp_path):
+    between = nn.Sequential(nn.PReLU(4, init=0.0), nn.MaxPool2d(2), nn.BatchNorm2d(4))
+    module = Steps(between)
+    path = export_module(module, tmp_path / "m.onnx")
+    model = load_model(path)
+    frames = random_frames(hardware_input(model), 40)
+    after, _ = streamline(model, frames[:8])
+    expected = torch_scores(module, hardware_input(model).to_model(frames))
+    assert np.array_equal(execute(after, frames), integer_scores(expected, *output_affine(after)))
+
+
+def test_a_constant_that_comes_first(tmp_path):
+    text = refused(Middle(lambda x: 0.05 - x), tmp_path)
+    assert "/Sub (Sub) cannot become hardware: its constant comes first" in text
+    assert "write c - x as -1 * x + c" in text
+
+
+def test_scores_that_are_not_finite(scaled):
+    model = copy.deepcopy(scaled)
+    last = model.find_producer(model.graph.output[0].name)
+    model.set_initializer(last.input[1], np.full_like(model.get_initializer(last.input[1]), np.nan))
+    with pytest.raises(ModelError, match="not finite"):
+        streamline(model, random_frames(hardware_input(model), 2), passes=())
+
+
+def test_a_border_of_minus_1_around_pixels_counts_in_the_range():
+    node = helper.make_node(
+        "ExpertConv", ["x", "w", "gw", "gb"], ["y"], pads=[1, 1, 1, 1], pad_value=-1.0, kernel_shape=[3, 3]
+    )
+    node.domain = DOMAIN
+    x, y = (helper.make_tensor_value_info(n, 1, [1, 1, 4, 4]) for n in "xy")
+    model = ModelWrapper(helper.make_model(helper.make_graph([node], "g", [x], [y])))
+    model.set_tensor_datatype("x", DataType["UINT8"])
+    model.set_initializer("w", np.ones((1, 1, 3, 3), np.float32))
+    assert integer_ranges(model)["y"] == (-9, 9 * 255)
 
 
 def test_a_weight_that_is_not_finite(tmp_path):

@@ -51,6 +51,17 @@ def test_snapping_a_threshold_that_is_an_integer():
     assert (bn(x) >= 0)[:, :, 0, 0].t().tolist() == [[False, True, True], [True, True, False]]
 
 
+def test_snapping_at_integers_that_scales_do_not_divide_exactly():
+    """Without a bias the crossing is the mean, whatever the scale: rounding must not push it past an integer."""
+    bn = random_bn(200)
+    mean = torch.arange(-100.0, 100.0)
+    with torch.no_grad():
+        bn.bias.zero_()
+        bn.running_mean.copy_(mean)
+    snap_batchnorm(bn, 200)
+    assert (bn(mean[None, :, None, None]) >= 0).all()  # sign(0) = +1
+
+
 def test_snapping_twice_changes_nothing():
     bn = random_bn(16)
     snap_batchnorm(bn, 50)

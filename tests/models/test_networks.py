@@ -80,6 +80,21 @@ def test_a_plain_network_freezes_too():
     assert torch.equal(model.freeze()(x), before)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda m: m.blocks[3].bn.bias.fill_(float("nan")), "blocks.3: a batch normalization holds"),
+        (lambda m: m.blocks[2].conv.gate.linear.weight.fill_(float("inf")), "blocks.2: the gate's weights"),
+    ],
+)
+def test_a_diverged_network_is_refused_in_one_line(spoil, words):
+    model = build_network("vgg")
+    with torch.no_grad():
+        spoil(model)
+    with pytest.raises(NetworkError, match=words):
+        model.freeze()
+
+
 def test_config_survives_json():
     config = VggConfig()
     assert VggConfig.model_validate_json(config.model_dump_json()) == config
