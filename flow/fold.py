@@ -154,8 +154,8 @@ def _refuse_too_large(graph: Dataflow, board: Board) -> None:
         wanted, there = need[key] + (need["lutram"] if key == "lut" else 0), getattr(board, key)
         if wanted > there:
             raise FoldingError(
-                f"this takes about {wanted:,} {name} (estimate), {board.title} has {there:,}; lower --target-fps, leave it"
-                " out for the fastest design that fits, or give --folding to insist"
+                f"this takes about {wanted:,} {name} (estimate), {board.title} has {there:,}; lower --target-fps,"
+                " leave it out for the fastest design that fits, or give --folding to insist"
             )
 
 
