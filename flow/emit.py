@@ -84,8 +84,8 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class RtlDesign:
-    """Context of templates/rtl and templates/sim."""
+class Design:
+    """What every emitted design has."""
 
     made_by: str
     summary: str
@@ -93,6 +93,12 @@ class RtlDesign:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     streams: tuple[Stream, ...]
+
+
+@dataclass(frozen=True)
+class RtlDesign(Design):
+    """Context of templates/rtl and templates/sim."""
+
     instances: tuple[Instance, ...]
     files: tuple[str, ...]
     memories: tuple[str, ...]
@@ -119,15 +125,9 @@ class Call:
 
 
 @dataclass(frozen=True)
-class HlsDesign:
+class HlsDesign(Design):
     """Context of templates/hls."""
 
-    made_by: str
-    summary: str
-    top: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    streams: tuple[Stream, ...]
     calls: tuple[Call, ...]
     headers: tuple[str, ...]
     tables: tuple[Table, ...]

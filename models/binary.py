@@ -1,6 +1,7 @@
 """Binary convolution and linear layers: weights in {-1, +1}, integer accumulators, no scale, no bias."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from .quant import BipolarWeight, plain, qnn
 
-__all__ = ["PAD_VALUES", "BinaryConv2d", "BinaryLinear", "PadMode", "check_groups"]
+__all__ = ["PAD_VALUES", "BinaryConv2d", "BinaryLinear", "BinaryWeights", "PadMode", "check_groups"]
 
 PadMode = Literal["zero", "minus_one", "none"]
 PAD_VALUES: dict[str, float] = {"zero": 0.0, "minus_one": -1.0, "none": 0.0}
@@ -50,7 +51,23 @@ class _PadMinusOne(torch.autograd.Function):
         return y
 
 
-class BinaryConv2d(qnn.QuantConv2d):
+class BinaryWeights:
+    """What Brevitas layers with binary weights share."""
+
+    weight: Tensor
+    quant_weight: Callable[[], Any]
+
+    @property
+    def fan_in(self) -> int:
+        """Products summed into one accumulator."""
+        return self.weight[0].numel()
+
+    def binary_weight(self) -> Tensor:
+        """The weights in {-1, +1}, in the shape of ``weight`` (an expert layer's banks one behind the other)."""
+        return plain(self.quant_weight())
+
+
+class BinaryConv2d(BinaryWeights, qnn.QuantConv2d):
     """2-D convolution with weights in {-1, +1}.
 
     Parameters
@@ -106,15 +123,6 @@ class BinaryConv2d(qnn.QuantConv2d):
         )
         self.pad_mode, self.pad_amount = pad_mode, padding
 
-    @property
-    def fan_in(self) -> int:
-        """Products summed into one accumulator."""
-        return self.weight[0].numel()
-
-    def binary_weight(self) -> Tensor:
-        """Weights in {-1, +1}, shape ``[out, in / groups, k, k]``."""
-        return plain(self.quant_weight())
-
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, H, W]``; returns integer accumulators ``[B, out, OH, OW]``."""
         if self.pad_mode == "minus_one" and self.pad_amount:
@@ -122,7 +130,7 @@ class BinaryConv2d(qnn.QuantConv2d):
         return plain(super().forward(x))
 
 
-class BinaryLinear(qnn.QuantLinear):
+class BinaryLinear(BinaryWeights, qnn.QuantLinear):
     """Fully connected layer with weights in {-1, +1}: integer scores, no bias, no scale.
 
     Parameters
@@ -133,10 +141,6 @@ class BinaryLinear(qnn.QuantLinear):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False, weight_quant=BipolarWeight)
-
-    def binary_weight(self) -> Tensor:
-        """Weights in {-1, +1}, shape ``[out, in]``."""
-        return plain(self.quant_weight())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, in]`` to integer scores ``[B, out]``."""

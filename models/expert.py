@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .binary import PAD_VALUES, PadMode, check_groups, check_padding
+from .binary import PAD_VALUES, BinaryWeights, PadMode, check_groups, check_padding
 from .gate import ExpertGate, GateSource, integer_experts
-from .quant import BipolarWeight, binarize, plain, qnn
+from .quant import BipolarWeight, binarize, qnn
 
 __all__ = ["EXPERT_DOMAIN", "BlockOutput", "ExpertConv2d"]
 
@@ -94,7 +94,7 @@ class _ExpertConv(torch.autograd.Function):
         return y
 
 
-class ExpertConv2d(qnn.QuantConv2d):
+class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
     """Convolution with N binary filter banks and a gate that picks one for each sample.
 
     Parameters
@@ -160,15 +160,6 @@ class ExpertConv2d(qnn.QuantConv2d):
         self.gate = gate
         self.maps = out_channels
         self.pad_mode, self.pad_amount = pad_mode, padding
-
-    @property
-    def fan_in(self) -> int:
-        """Products summed into one accumulator."""
-        return self.weight[0].numel()
-
-    def binary_weight(self) -> Tensor:
-        """All banks in {-1, +1}, shape ``[N*out, in / groups, k, k]``."""
-        return plain(self.quant_weight())
 
     @torch.no_grad()
     def copy_first_expert(self) -> None:
