@@ -14,36 +14,7 @@ from ..types import StreamType, uint_t
 from .base import Folding, Operator, divisors, require
 from .fifo import Fifo
 
-__all__ = ["FrameHold", "full_rate_depth"]
-
-
-def full_rate_depth(beats: int, token_latency: int, fifo: int = 2) -> int:
-    """Beats of room a FrameHold needs so that a frame a frame time flows through it for ever.
-
-    Beats enter a Fork in cycles 0, 1, 2, ... The Gate takes the frame's last beat in cycle ``beats``
-    (the FIFO before it costs one) and offers the token ``token_latency`` cycles later; the FIFO of
-    the token and the release stage cost one cycle each, so beat m leaves in cycle X + m with
-    X = beats + token_latency + 2. The room of beat m can be written two cycles later (the hold's own
-    FIFO, then the one before it). Beat n arrives in cycle n and finds room when beat
-    m = n - (depth + fifo) has left: n >= X + m + 2, or depth + fifo >= X + 2.
-
-    This is the case that the producer sends a beat in every cycle and the consumer takes one in every
-    cycle. A slower neighbour can do with less; the cycle model finds that number.
-
-    Parameters
-    ----------
-    beats : int
-        Beats in a frame.
-    token_latency : int
-        Cycles from the last beat's handshake at the Gate to the token's (``Gate.latency``).
-    fifo : int
-        Depth of the FIFO between Fork and FrameHold.
-
-    Returns
-    -------
-    int, beats.
-    """
-    return max(2, beats + token_latency + 4 - fifo)
+__all__ = ["FrameHold"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +30,7 @@ class FrameHold(Operator):
     experts : int
         Number of values of the token, at least 2.
     depth : int
-        Beats of room, at least 2. See :func:`full_rate_depth`.
+        Beats of room, at least 2. ``hw.performance.size_fifos`` computes what a design needs.
     """
 
     stream: StreamType

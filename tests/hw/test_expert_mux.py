@@ -7,7 +7,7 @@ import pytest
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.ops.fork import Fork
-from bitexpert.hw.ops.frame_hold import FrameHold, full_rate_depth
+from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
 from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.performance import simulate, size_fifos
@@ -21,6 +21,35 @@ EXPERTS = 4
 # (elements a beat, rows, PE of the MatVec): as fast as the input, and three times as slow
 FOLDINGS = [(2, 5, 5), (2, 6, 2)]
 FRAMES = 12
+
+
+def full_rate_depth(beats: int, token_latency: int, fifo: int = 2) -> int:
+    """Beats of room a FrameHold needs so that a frame a frame time flows through it for ever.
+
+    Beats enter a Fork in cycles 0, 1, 2, ... The Gate takes the frame's last beat in cycle ``beats``
+    (the FIFO before it costs one) and offers the token ``token_latency`` cycles later; the FIFO of
+    the token and the release stage cost one cycle each, so beat m leaves in cycle X + m with
+    X = beats + token_latency + 2. The room of beat m can be written two cycles later (the hold's own
+    FIFO, then the one before it). Beat n arrives in cycle n and finds room when beat
+    m = n - (depth + fifo) has left: n >= X + m + 2, or depth + fifo >= X + 2.
+
+    This is the case that the producer sends a beat in every cycle and the consumer takes one in every
+    cycle. A slower neighbour can do with less; the cycle model finds that number.
+
+    Parameters
+    ----------
+    beats : int
+        Beats in a frame.
+    token_latency : int
+        Cycles from the last beat's handshake at the Gate to the token's (``Gate.latency``).
+    fifo : int
+        Depth of the FIFO between Fork and FrameHold.
+
+    Returns
+    -------
+    int, beats.
+    """
+    return max(2, beats + token_latency + 4 - fifo)
 
 
 def connect(nodes, outputs):

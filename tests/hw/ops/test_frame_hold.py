@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from bitexpert.hw.ops.base import OperatorError
-from bitexpert.hw.ops.frame_hold import FrameHold, full_rate_depth
+from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.types import BIPOLAR, StreamType, int_t
 from cellbench import check_cell
 
@@ -29,8 +29,3 @@ def test_bad_attributes_are_refused(experts, depth, message):
 def test_the_token_type_follows_the_experts():
     for experts, bits in ((2, 1), (3, 2), (4, 2), (5, 3), (8, 3)):
         assert FrameHold(StreamType(BIPOLAR, (1, 1, 4)), experts, 2).token.element.bits == bits
-
-
-def test_full_rate_depth_counts_the_fifo_in_front():
-    assert full_rate_depth(100, 20) == full_rate_depth(100, 20, fifo=4) + 2 == 122
-    assert full_rate_depth(1, 1, fifo=64) == 2
