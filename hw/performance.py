@@ -167,8 +167,11 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     1. Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
        each then holds is a depth with which nothing ever waits for room, so the interval is reached. A
        faster source cannot make it worse: in a network of this kind an earlier beat never delays another.
-    2. A wait for room does no harm where it does not reach the slowest operator, so each depth is then
-       lowered as far as the interval allows, the memories with the most bits first.
+    2. Where streams meet again, a beat that waits for its partner must find room however late that comes. Pipelines
+       freeze as a whole, and one that froze between two beats holds fewer of them: so the graph is also run with
+       beats so far apart that each finds all pipelines empty, and must not hang then.
+    3. A wait for room does no harm where it does not reach the slowest operator, so each depth is then
+       lowered as far as the interval and the slow run allow, the memories with the most bits first.
 
     With one beat less in any FrameHold the design would be slower, or would hang.
 
@@ -185,15 +188,25 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
         beats = hold.op.inputs[0].beats(hold.op.beat_elements(hold.folding)[0][0])
         # a frame in it, a frame on the way in, and slack for any gate: surely enough to start from
         graph = _with_depths(graph, {hold.name: 2 * beats + interval})
-    run = simulate(graph, frames, input_interval=interval, unbounded=True)
-    graph = _with_depths(graph, {**run.fills, **{h.name: _hold_fill(h, run) for h in holds}})
+    runs = [simulate(graph, frames, input_interval=interval, unbounded=True)]
+    meets = any(len(n.inputs) > 1 for n in graph.nodes)
+    apart = runs[0].latency * max(graph.type_of(s).beats(graph.per_beat(s)) for s in graph.inputs)
+    if meets:
+        runs.append(simulate(graph, 2, input_interval=apart, unbounded=True))
+    fills = {name: max(run.fills[name] for run in runs) for name in runs[0].fills}
+    graph = _with_depths(graph, {**fills, **{h.name: max(_hold_fill(h, run) for run in runs) for h in holds}})
     best = _execute(graph, frames).interval()
 
     def enough(depths: Mapping[str, int]) -> bool:
+        changed = _with_depths(graph, depths)
         try:
-            return _execute(_with_depths(graph, depths), frames).interval() <= best
+            if _execute(changed, frames).interval() > best:
+                return False
+            if meets:
+                _execute(changed, 2, input_interval=apart)
         except DeadlockError:
             return False
+        return True
 
     deep = [n for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2]
     if enough({n.name: 2 for n in deep}):
