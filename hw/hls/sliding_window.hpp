@@ -7,9 +7,10 @@
 
 namespace bx {
 
-// SIMD elements of BITS bits in a word, WORDS words in a pixel. A bit above each word is 0 on padding if MASKED.
+// SIMD elements of BITS bits in a word, WORDS words in a pixel. A padded element has the code PAD. A bit above each
+// word is 0 on padding if MASKED.
 template <int SIMD, int BITS, int HEIGHT, int WIDTH, int WORDS, int GROUPS, int KH, int KW, int SH, int SW, int DH,
-          int DW, int PAD_TOP, int PAD_LEFT, int PAD_BOTTOM, int PAD_RIGHT, int MASKED, int ROWS>
+          int DW, int PAD_TOP, int PAD_LEFT, int PAD_BOTTOM, int PAD_RIGHT, int MASKED, int ROWS, long long PAD>
 void sliding_window(hls::stream<ap_uint<SIMD * BITS>>& in, hls::stream<ap_uint<SIMD * BITS + MASKED>>& out) {
   constexpr int kTap = WORDS / GROUPS;   // words of a tap
   constexpr int kLine = WIDTH * WORDS;   // words of a row
@@ -23,8 +24,14 @@ void sliding_window(hls::stream<ap_uint<SIMD * BITS>>& in, hls::stream<ap_uint<S
   static_assert(kOutRows > 0 && kOutCols > 0, "the kernel must fit the padded frame");
   static_assert(MASKED == 0 || BITS == 1, "only bits can be masked");
   static_assert(ROWS > 0, "the ring needs rows");
+  static_assert(PAD >= 0 && PAD >> BITS == 0 && (MASKED == 0 || PAD == 0), "PAD must be a code, 0 if MASKED");
 
   ap_uint<SIMD * BITS> ring[ROWS][kLine];
+  ap_uint<SIMD * BITS> padded;
+  for (int i = 0; i < SIMD; ++i) {
+#pragma HLS UNROLL
+    padded.range((i + 1) * BITS - 1, i * BITS) = PAD;
+  }
   int complete = 0, freed = 0;                       // rows of the frame
   int write_row = 0, write_word = 0;                 // where the next word goes
   int word = 0, kx = 0, ky = 0, group = 0, ox = 0;   // where the windows stand
@@ -48,7 +55,7 @@ void sliding_window(hls::stream<ap_uint<SIMD * BITS>>& in, hls::stream<ap_uint<S
     if (go) {
       const int column = ox * SW + kx * DW - PAD_LEFT;
       const bool present = row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH;
-      ap_uint<SIMD * BITS + MASKED> beat = 0;
+      ap_uint<SIMD * BITS + MASKED> beat = padded;
       if (present) {
         beat = ring[ring_row][column * WORDS + group * kTap + word];
         if (MASKED) beat[SIMD * BITS + MASKED - 1] = 1;

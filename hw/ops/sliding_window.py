@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from .base import Folding, Operator, divisors, require
 __all__ = ["SlidingWindow"]
 
 _NAMES = ("top", "left", "bottom", "right")
+# Bits of the padded element's code in the RTL's first parameter; an integer of Verilog has 32, a code up to 48.
+PAD_SPLIT = 24
 
 
 @lru_cache(maxsize=1024)
@@ -93,8 +96,8 @@ class SlidingWindow(Operator):
     padding : tuple of int
         (top, left, bottom, right), at least 0.
     pad_value : int
-        0, or -1 for bipolar streams only. A padded 0 of a bipolar stream is neither bit: the output stream is
-        then masked, one flag a beat. Numbers are padded with the value 0.
+        What every padded element is: a value of the stream's element, or 0 for a bipolar stream. A padded 0 of a
+        bipolar stream is neither bit: the output stream is then masked, one flag a beat.
     groups : int
         Divides C.
     dilation : tuple of int
@@ -122,13 +125,14 @@ class SlidingWindow(Operator):
                 f"SlidingWindow {name} must be {length} integers of at least {least}, not {value!r}",
             )
             object.__setattr__(self, name, tuple(int(v) for v in value))
-        kind = self.stream.element.kind
         require(not self.stream.masked, "SlidingWindow takes no masked stream")
-        require(self.pad_value in (0, -1), f"SlidingWindow pad_value must be 0 or -1, not {self.pad_value!r}")
+        element, pad = self.stream.element, self.pad_value
         require(
-            self.pad_value == 0 or kind == "bipolar",
-            f"SlidingWindow can pad with -1 only bipolar streams, not {self.stream.element}",
+            # every element holds 0, but for bipolar ones, where it is a mask
+            isinstance(pad, Real) and element.min <= pad <= element.max and int(pad) == pad,
+            f"SlidingWindow pad_value on {element} must be an integer of {element.min}..{element.max}, not {pad!r}",
         )
+        object.__setattr__(self, "pad_value", int(pad))
         channels = self.stream.shape[2]
         require(
             self.groups >= 1 and channels % self.groups == 0,
@@ -251,6 +255,11 @@ class SlidingWindow(Operator):
 
         return [fill(ins[0], ring, write_row, frames * height), read(), pipe.drain()]
 
+    @property
+    def _pad_code(self) -> int:
+        """A padded element on the wire; 0 of a masked stream too."""
+        return int(self.stream.element.encode(np.array(self.pad_value)))
+
     def _parameters(self, folding: Folding) -> dict[str, int]:
         height, width, channels = self.stream.shape
         return {
@@ -289,7 +298,8 @@ class SlidingWindow(Operator):
         return ring + Resources(lut=lut, ff=ff)
 
     def rtl(self, folding: Folding) -> RtlCell:
-        return RtlCell("bx_sliding_window", self._parameters(folding))
+        high, low = divmod(self._pad_code, 1 << PAD_SPLIT)
+        return RtlCell("bx_sliding_window", {**self._parameters(folding), "PAD": low, "PAD_HIGH": high})
 
     def hls(self, folding: Folding) -> HlsCall:
-        return HlsCall("sliding_window.hpp", "sliding_window", tuple(self._parameters(folding).values()))
+        return HlsCall("sliding_window.hpp", "sliding_window", (*self._parameters(folding).values(), self._pad_code))

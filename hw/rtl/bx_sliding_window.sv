@@ -7,7 +7,8 @@
 //
 // One word in and one word out in every cycle, no bubble between pixels, rows or frames while rows are there. A
 // word is offered 2 cycles after it is addressed: memory, output register. The reader's stages freeze while an
-// offered word is not taken; the writer does not. Padded words are 0; a bit above them tells if MASKED.
+// offered word is not taken; the writer does not. Every element of a padded word has the code {PAD_HIGH, PAD}; a
+// bit above each word tells which are padded if MASKED.
 `default_nettype none
 module bx_sliding_window #(
     parameter int SIMD       = 2,  // elements of a word
@@ -27,7 +28,9 @@ module bx_sliding_window #(
     parameter int PAD_BOTTOM = 1,
     parameter int PAD_RIGHT  = 1,
     parameter int MASKED     = 1,  // offer a bit above each word that is 0 on padding
-    parameter int ROWS       = 4   // rows of the ring
+    parameter int ROWS       = 4,  // rows of the ring
+    parameter int PAD        = 0,  // low 24 bits of the code of a padded element
+    parameter int PAD_HIGH   = 0   // the bits above them
 ) (
     input  wire                         clk,
     input  wire                         rst_n,
@@ -47,6 +50,8 @@ module bx_sliding_window #(
   localparam int OH = (HEIGHT + PAD_TOP + PAD_BOTTOM - EH) / SH + 1;
   localparam int OW = (WIDTH + PAD_LEFT + PAD_RIGHT - EW) / SW + 1;
   localparam int PADS = PAD_TOP + PAD_LEFT + PAD_BOTTOM + PAD_RIGHT;
+  localparam logic [47:0] PAD_CODE = {24'(PAD_HIGH), 24'(PAD)};
+  localparam logic [SIMD*BITS-1:0] PADDED = {SIMD{BITS'(PAD_CODE)}};
   localparam int AW = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1;
   localparam int LW = $clog2(LINE) > 0 ? $clog2(LINE) : 1;
   localparam int HW = $clog2(ROWS + 1);
@@ -92,6 +97,9 @@ module bx_sliding_window #(
   end
   if (MASKED != 0 && (MASKED != 1 || BITS != 1 || PADS == 0)) begin : g_check_masked
     $error("bx_sliding_window: only bits with padding can be MASKED");
+  end
+  if (PAD >> 24 != 0 || PAD_HIGH >> 24 != 0 || PAD_CODE >> BITS != '0 || (MASKED != 0 && PAD != 0)) begin : g_check_pad
+    $error("bx_sliding_window: PAD must be the code of an element, 0 if MASKED");
   end
   if (ROWS < 1 || ROWS < most_rows(0)) begin : g_check_rows
     $error("bx_sliding_window: ROWS is less than what one output row reads");
@@ -207,7 +215,7 @@ module bx_sliding_window #(
   end
 
   always_ff @(posedge clk) begin
-    if (enable) m_axis_tdata[SIMD*BITS-1:0] <= present ? fetched : '0;
+    if (enable) m_axis_tdata[SIMD*BITS-1:0] <= present ? fetched : PADDED;
   end
   if (MASKED != 0) begin : g_mask
     always_ff @(posedge clk) if (enable) m_axis_tdata[SIMD*BITS] <= present;

@@ -50,7 +50,7 @@ def random_window(rng, largest=8):
                 tuple(rng.integers(1, 5, 2).tolist()),
                 stride=tuple(rng.integers(1, 4, 2).tolist()),
                 padding=tuple(padding.tolist()),
-                pad_value=-int(rng.integers(2)) if element == BIPOLAR else 0,
+                pad_value=int(rng.integers(element.min, element.max, endpoint=True)),
                 groups=groups,
                 dilation=tuple(rng.integers(1, 3, 2).tolist()),
             )
@@ -89,14 +89,19 @@ def test_reference_is_fast():
 # (operator, SIMD); bipolar and numbers, every kind of padding, rows that no window reads, SIMD 1 and full
 CASES = {
     "groups_masked": (window(BIPOLAR, (5, 4, 6), (3, 3), padding=(1, 1, 1, 1), groups=2), 3),
-    "asymmetric_strided_ints": (window(int_t(3), (7, 6, 2), (3, 2), stride=(2, 3), padding=(0, 2, 1, 0)), 1),
+    "asymmetric_strided_ints": (
+        window(int_t(3), (7, 6, 2), (3, 2), stride=(2, 3), padding=(0, 2, 1, 0), pad_value=-3),
+        1,
+    ),
     "leftover_rows": (window(uint_t(4), (6, 5, 3), (1, 1), stride=(4, 2)), 3),
     "larger_than_frame": (
         window(BIPOLAR, (2, 3, 3), (2, 4), padding=(3, 1, 2, 5), pad_value=-1, dilation=(3, 2), groups=3),
         1,
     ),
     "unpadded_one_row_at_a_time": (window(BIPOLAR, (4, 5, 5), (3, 3)), 5),
-    "single_words": (window(BIPOLAR, (1, 1, 4), (1, 1), padding=(1, 0, 0, 0)), 4),
+    "single_words": (window(BIPOLAR, (1, 1, 4), (1, 1), padding=(1, 0, 0, 0), pad_value=1), 4),
+    # the code of a padded element has more bits than an integer of Verilog
+    "wide_numbers": (window(int_t(48), (2, 3, 2), (2, 2), padding=(0, 1, 1, 0), pad_value=-0x123456789ABC), 2),
 }
 
 
@@ -158,8 +163,12 @@ def test_the_first_word_follows_its_last_row_by_three_cycles():
         ({"padding": (1, 1, 1)}, "padding must be 4"),
         ({"padding": (1, 1, -1, 1)}, "at least 0"),
         ({"dilation": (1, 1.5)}, "dilation"),
-        ({"pad_value": 1}, "0 or -1, not 1"),
-        ({"stream": StreamType(uint_t(2), (4, 4, 6)), "pad_value": -1}, "only bipolar"),
+        ({"pad_value": 2}, "pad_value on bipolar must be an integer of -1..1, not 2"),
+        ({"pad_value": 0.5}, "-1..1, not 0.5"),
+        ({"pad_value": None}, "-1..1, not None"),
+        ({"stream": StreamType(uint_t(2), (4, 4, 6)), "pad_value": -1}, "on uint2 must be an integer of 0..3, not -1"),
+        ({"stream": StreamType(int_t(4), (4, 4, 6)), "pad_value": 8}, "on int4 must be an integer of -8..7, not 8"),
+        ({"stream": StreamType(int_t(4), (4, 4, 6)), "pad_value": float("nan")}, "-8..7, not nan"),
         ({"groups": 4}, "divide the 6 channels"),
         ({"kernel": (5, 3)}, "5x3 does not fit the padded frame of 4x4"),
         ({"dilation": (2, 1), "padding": (0, 0, 0, 1)}, "5x3 does not fit the padded frame of 4x5"),
@@ -185,7 +194,8 @@ def test_the_ring_counts_as_block_ram():
 
 
 def test_it_survives_saving():
-    op = window(int_t(3), (4, 5, 6), (3, 2), stride=(1, 2), padding=(0, 1, 2, 3), groups=3, dilation=(1, 2))
+    changes = {"stride": (1, 2), "padding": (0, 1, 2, 3), "pad_value": -4, "groups": 3, "dilation": (1, 2)}
+    op = window(int_t(3), (4, 5, 6), (3, 2), **changes)
     again = Operator.from_dict(*op.to_dict())
     assert isinstance(again, SlidingWindow)
     assert again.to_dict()[0] == op.to_dict()[0]

@@ -1,0 +1,144 @@
+"""Maximum or sum over the taps of windows, which may overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cells import HlsCall, RtlCell
+from ..resources import Resources
+from ..timing import Channel, Process, pipeline
+from ..types import Element, StreamType, int_for
+from .base import Folding, Operator, divisors, require
+
+__all__ = ["WindowPool"]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPool(Operator):
+    """One result a channel for each window of a SlidingWindow with ``groups`` 1.
+
+    The maximum of bits is OR. The sum of bits counts +1 and -1; an average is the sum, its factor 1/taps belongs to
+    what stands behind it. Padded taps of a masked stream add 0 to a sum and are left out of a maximum; the maximum
+    of a window that is nothing but padding is -1. Padding of other streams counts as the value that it has.
+
+    Parameters
+    ----------
+    stream : StreamType
+        Windows, shape (OH, OW, taps * C), tap-major; maybe masked.
+    taps : int
+        Pixels of a window, at least 1; divides the channels of ``stream``.
+    mode : {"max", "sum"}
+        A maximum keeps the element; a sum has the narrowest integer that holds ``taps`` times every value.
+
+    Raises
+    ------
+    OperatorError
+        An attribute out of range.
+    BitexpertError
+        Sums wider than any element.
+    """
+
+    stream: StreamType
+    taps: int
+    mode: str = "max"
+
+    def __post_init__(self) -> None:
+        require(self.mode in ("max", "sum"), f"WindowPool mode must be max or sum, not {self.mode!r}")
+        channels = self.stream.shape[2]
+        require(
+            self.taps in divisors(channels),
+            f"WindowPool taps={self.taps!r} must be an integer that divides the {channels} channels of the windows",
+        )
+        object.__setattr__(self, "taps", int(self.taps))
+        _ = self.element  # refuses sums that no element holds
+
+    @property
+    def channels(self) -> int:
+        """Channels of a tap, and of the result."""
+        return self.stream.shape[2] // self.taps
+
+    @property
+    def element(self) -> Element:
+        """Type of a result."""
+        x = self.stream.element
+        return x if self.mode == "max" else int_for(self.taps * x.min, self.taps * x.max)
+
+    @property
+    def inputs(self) -> tuple[StreamType, ...]:
+        return (self.stream,)
+
+    @property
+    def outputs(self) -> tuple[StreamType, ...]:
+        return (StreamType(self.element, (*self.stream.shape[:2], self.channels)),)
+
+    def reference(self, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+        windows = values[0].reshape(*values[0].shape[:3], self.taps, self.channels)
+        if self.mode == "sum":
+            return (windows.sum(axis=3, dtype=np.int64),)
+        largest = windows.max(axis=3)
+        # a 0 is padding, with no +1 beside it
+        return (np.where(largest > 0, 1, -1) if self.stream.masked else largest,)
+
+    # -- hardware -------------------------------------------------------------------------------
+    def foldings(self) -> dict[str, tuple[int, ...]]:
+        return {"PE": divisors(self.channels)}
+
+    def beat_elements(self, folding: Folding) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (folding["PE"],), (folding["PE"],)
+
+    def cycles(self, folding: Folding) -> int:
+        return self.stream.beats(folding["PE"])
+
+    def processes(
+        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
+    ) -> list[Process]:
+        height, width, _ = self.stream.shape
+        words = self.channels // folding["PE"]
+
+        def steps() -> Iterator[tuple[bool, bool]]:
+            for _ in range(height * width):
+                for tap in range(self.taps):
+                    for _ in range(words):
+                        yield True, tap == self.taps - 1
+
+        return pipeline(ins[0], outs[0], steps, latency=1, frames=frames)
+
+    def _parameters(self, folding: Folding) -> dict[str, int]:
+        return {
+            "PE": folding["PE"],
+            "IN_W": self.stream.element.bits,
+            "OUT_W": self.element.bits,
+            "WORDS": self.channels // folding["PE"],
+            "TAPS": self.taps,
+            "SUM": int(self.mode == "sum"),
+            "BIPOLAR": int(self.stream.element.kind == "bipolar"),
+            "SIGNED": int(self.stream.element.kind == "int"),
+            "MASKED": int(self.stream.masked),
+        }
+
+    def resources(self, folding: Folding) -> Resources:
+        """Estimate, within 5 LUTs of what Yosys 0.70 (synth_xilinx) needs at 14..237 LUTs."""
+        width, words = folding["PE"] * self.element.bits, self.channels // folding["PE"]
+        # results so far: asynchronous read, so registers or LUTRAM, 32 words x 6 bits or 64 x 3 in 4 LUTs
+        line = Resources()
+        if self.taps > 1 and words == 1:
+            line = Resources(ff=width)
+        elif self.taps > 1 and words <= 32:
+            line = Resources(lutram=4 * -(-width // 6))
+        elif self.taps > 1:
+            blocks = -(-words // 64)
+            line = Resources(lutram=4 * blocks * -(-width // 3), lut=width * (blocks - 1) / 3)
+        # OR or add with the choice of the first tap: a LUT a bit; a maximum compares and then chooses
+        per_bit = 1.75 if self.mode == "max" and self.element.bits > 1 else 1.0
+        counters = (words - 1).bit_length() + (self.taps - 1).bit_length()
+        return line + Resources(lut=per_bit * width + 1.5 * counters + 4, ff=width + counters + 1)
+
+    def rtl(self, folding: Folding) -> RtlCell:
+        return RtlCell("bx_window_pool", self._parameters(folding))
+
+    def hls(self, folding: Folding) -> HlsCall:
+        pixels = self.stream.shape[0] * self.stream.shape[1]
+        return HlsCall("window_pool.hpp", "window_pool", (*self._parameters(folding).values(), pixels))
