@@ -1,9 +1,10 @@
-"""Matrix-vector products of +-1 weights: convolutions behind a SlidingWindow, and dense layers."""
+"""Matrix-vector products of +-1 or integer weights: convolutions behind a SlidingWindow, and dense layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,28 +12,31 @@ from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..resources import Resources, memory
 from ..timing import Channel, Pipe, Process
 from ..types import BIPOLAR, Element, StreamType, int_for, uint_t
-from .base import Folding, Operator, divisors, require
+from .base import Folding, Operator, OperatorError, divisors, require
 
 __all__ = ["MatVec"]
 
-# Elements whose sum is formed in one cycle (parameter SLICE of the RTL); wider beats take one stage more.
+# Products whose sum is formed in one cycle (parameter SLICE of the RTL); wider beats take one stage more.
 SLICE_BITS = 32
 SLICE_NUMBERS = 4
+# Widest word of a table in Vitis HLS
+HLS_WORD = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class MatVec(Operator):
     """Accumulators ``weights @ window`` for every pixel and group, from the bank that the frame's token names.
 
-    ``acc = 2 * popcount(xnor) - n`` over the n taps that are not padding, for bipolar inputs; the sum of ``+x``
-    and ``-x`` for numbers.
+    With +-1 weights: ``acc = 2 * popcount(xnor) - n`` over the n taps that are not padding, for bipolar inputs; the
+    sum of ``+x`` and ``-x`` for numbers. With other weights: the sum of products. Padded taps are 0.
 
     Parameters
     ----------
     stream : StreamType
         Windows, shape (OH, OW, groups * columns), group-major; maybe masked. A dense layer has (1, 1, inputs).
-    weights : ndarray of int8, shape (banks, groups, rows, columns)
-        Each -1 or +1; the columns are in the order of the window.
+    weights : ndarray of integers, shape (banks, groups, rows, columns)
+        Each -32768..32767, of any integer or floating type; kept as int8 if that holds them, else as int16. The
+        columns are in the order of the window.
     tap : int
         Channels of one tap of the window (the Cg of the SlidingWindow in front), which SIMD must divide;
         0 if there is no window. A masked stream needs it: its beats are all padding or none.
@@ -40,13 +44,16 @@ class MatVec(Operator):
     Raises
     ------
     OperatorError
-        A weight other than +-1, or shapes that do not fit.
+        A weight that is no integer of 16 bits, or shapes that do not fit.
 
     Notes
     -----
     With more than one bank a second input carries one token a frame, the index of the bank. The banks lie in
     one memory, so that experts cost depth and not width (the selection of Expert Binary Convolution,
     arXiv:2010.03558, as an address).
+
+    A product of two numbers is a sum of terms, one for each digit of base 4 of the factor that has fewer (Booth's
+    recoding): n bits of two's complement are ceil(n / 2) digits, a +-1 is one.
     """
 
     stream: StreamType
@@ -56,11 +63,15 @@ class MatVec(Operator):
     def __post_init__(self) -> None:
         w = np.asarray(self.weights)
         require(w.ndim == 4 and w.size > 0, f"MatVec weights must be (banks, groups, rows, columns), not {w.shape}")
-        wrong = (w != 1) & (w != -1)
+        require(w.dtype.kind in "iuf", f"MatVec weights must be integers, not {w.dtype}")
+        wrong = ~((w >= -(1 << 15)) & (w < 1 << 15))
+        if w.dtype.kind == "f":
+            wrong |= w != np.rint(w)
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            require(False, f"MatVec weights must be -1 or +1; weight {place} is {w[place]}")
-        object.__setattr__(self, "weights", np.ascontiguousarray(w, dtype=np.int8))
+            require(False, f"MatVec weights must be integers of -32768..32767; weight {place} is {w[place]}")
+        narrow = w.min() >= -128 and w.max() <= 127
+        object.__setattr__(self, "weights", np.ascontiguousarray(w, dtype=np.int8 if narrow else np.int16))
         channels = self.stream.shape[2]
         require(
             channels == self.groups * self.columns,
@@ -99,15 +110,28 @@ class MatVec(Operator):
         """Windows of a frame."""
         return self.stream.shape[0] * self.stream.shape[1]
 
-    @property
+    @cached_property
+    def weight_bits(self) -> int:
+        """Bits of a weight: 1 if all are +-1, else the narrowest two's complement of all, at least 2."""
+        if bool(np.all(np.abs(self.weights) == 1)):
+            return 1
+        return max(2, int_for(min(-1, int(self.weights.min())), int(self.weights.max())).bits)
+
+    @cached_property
+    def _sums(self) -> list[tuple[int, int]]:
+        """Sum of the positive weights of every row, and of the negated negative ones."""
+        ups = np.maximum(self.weights, 0).sum(axis=3, dtype=np.int64)
+        downs = ups - self.weights.sum(axis=3, dtype=np.int64)
+        return list(zip(ups.ravel().tolist(), downs.ravel().tolist(), strict=True))
+
+    @cached_property
     def element(self) -> Element:
         """The narrowest element that holds every reachable accumulator."""
         x = self.stream.element
-        ups = np.count_nonzero(self.weights == 1, axis=3)
-        downs = self.columns - ups
-        # padded taps add 0, which lies between the extremes of a bipolar row
-        low, high = ups * x.min - downs * x.max, ups * x.max - downs * x.min
-        return int_for(int(low.min()), int(high.max()))
+        # padded taps add 0, which lies between the extremes of every product with a bipolar input
+        low = min(up * x.min - down * x.max for up, down in self._sums)
+        high = max(up * x.max - down * x.min for up, down in self._sums)
+        return int_for(low, high)
 
     @property
     def token(self) -> StreamType:
@@ -127,8 +151,8 @@ class MatVec(Operator):
     def reference(self, *values: np.ndarray) -> tuple[np.ndarray, ...]:
         x = values[0]
         frames, (h, w, _) = len(x), self.stream.shape
-        largest = max(abs(self.stream.element.min), self.stream.element.max) * self.columns
-        # every partial sum is an integer up to `largest`, so BLAS is exact in any order
+        largest = max(abs(self.stream.element.min), self.stream.element.max) * max(map(sum, self._sums))
+        # every partial sum of a row is an integer up to `largest`, so BLAS is exact in any order
         exact = np.float32 if largest < 1 << 24 else np.float64
         out = np.empty((frames, h, w, self.groups * self.rows), dtype=np.int64)
         if self.banks == 1:
@@ -167,11 +191,20 @@ class MatVec(Operator):
         return self.pixels * self.groups * nf * sf
 
     def _slice(self) -> int:
-        return SLICE_BITS if self.stream.element == BIPOLAR else SLICE_NUMBERS
+        return SLICE_BITS if self.stream.element == BIPOLAR and self.weight_bits == 1 else SLICE_NUMBERS
+
+    def _factors(self) -> tuple[int, int, int]:
+        """Of a product: digits (base 4) and bits of the factor that is read by digits, bits of the other one."""
+        x, bits = self.stream.element, self.weight_bits
+        of_input = 1 if x == BIPOLAR else (x.bits + (2 if x.kind == "uint" else 1)) // 2
+        of_weight = (bits + 1) // 2
+        if bits > 1 and (x == BIPOLAR or of_input < of_weight):
+            return of_input, x.bits, bits
+        return of_weight, bits, x.bits
 
     def latency(self, folding: Folding) -> int:
         """Cycles from a window's last beat of work to its output beat."""
-        return 5 if folding["SIMD"] > self._slice() else 4
+        return 4 + (folding["SIMD"] > self._slice()) + (self._factors()[0] > 1)
 
     def _steps(self, folding: Folding) -> Iterator[tuple[bool, bool]]:
         nf, sf = self._folds(folding)
@@ -209,31 +242,43 @@ class MatVec(Operator):
 
     # -- hardware -------------------------------------------------------------------------------
     def resources(self, folding: Folding) -> Resources:
-        """Estimate, fitted to the LCs that Yosys 0.70 counts for this cell (within 6 % at PE 4..8, SIMD 3..64)."""
+        """Estimate, fitted to the LCs that Yosys 0.70 counts for this cell without DSPs.
+
+        Within 6 % with +-1 weights (PE 4..8, SIMD 3..64), within 20 % with others (PE 2..4, SIMD 3..16, 2 to 16 bits;
+        30 % too many where the inputs are 0 or 1).
+        Products are made of LUTs.
+        """
         nf, sf = self._folds(folding)
         pe, simd, bits = folding["PE"], folding["SIMD"], self.stream.element.bits
-        acc, beat = self.element.bits, self.stream.beat_bits(simd)
+        acc, beat, wide = self.element.bits, self.stream.beat_bits(simd), self.weight_bits
         slices = -(-simd // self._slice())
-        part = bits + min(simd, self._slice()).bit_length()  # width of a slice's sum
-        total = bits + simd.bit_length()  # width of a beat's sum
-        signed_sums = 1.1 * simd * (bits + 1) + total * (slices - 1)
-        products = 1.45 * simd if self.stream.element == BIPOLAR else signed_sums  # 1.45: xnor and popcount
+        part = bits + wide - 1 + min(simd, self._slice()).bit_length()  # width of a slice's sum
+        total = bits + wide - 1 + simd.bit_length()  # width of a beat's sum
+        terms, by, other = self._factors()
+        if self.stream.element == BIPOLAR and wide == 1:
+            products = 1.45 * simd  # xnor and popcount
+        else:
+            product = 1.2 * terms * (other + 1.5) if terms > 1 else (1.1 if by == 1 else 2) * (other + 1)
+            products = simd * product + total * (slices - 1)
         counters = sf.bit_length() + nf.bit_length() + self.groups.bit_length()
+        registers = slices * part + (total if slices > 1 else 0) + (simd * (bits + wide) if terms > 1 else 0)
         logic = Resources(
             lut=pe * (products + acc) + (beat / 2 if nf > 1 else 0) + 2 * counters + 20,
-            ff=pe * (slices * part + (total if slices > 1 else 0) + acc) + 2 * beat + 2 * counters + 20,
+            ff=pe * (registers + acc) + 2 * beat + 2 * counters + 20,
         )
-        weights = memory(self.banks * self.groups * nf * sf, pe * simd)
+        weights = memory(self.banks * self.groups * nf * sf, pe * simd * wide)
         window = memory(sf, beat) if nf > 1 else Resources()
         # the second register of the weights is block RAM's own
-        return logic + weights + window + Resources(ff=0 if weights.bram18 else pe * simd)
+        return logic + weights + window + Resources(ff=0 if weights.bram18 else pe * simd * wide)
 
     def _weight_memory(self, folding: Folding, rows: int) -> Memory:
         """Words of ``rows`` rows each: all PE of a fold, or one."""
         nf, sf = self._folds(folding)
         pe, simd = folding["PE"], folding["SIMD"]
+        bits = self.weight_bits
         folded = self.weights.reshape(self.banks, self.groups, nf, pe, sf, simd).transpose(0, 1, 2, 4, 3, 5)
-        return Memory(rows * simd, pack_words(folded.reshape(-1, rows * simd) > 0, 1))
+        fields = folded.reshape(-1, rows * simd)
+        return Memory(rows * simd * bits, pack_words(fields > 0 if bits == 1 else fields, bits))
 
     def rtl(self, folding: Folding) -> RtlCell:
         nf, sf = self._folds(folding)
@@ -251,20 +296,28 @@ class MatVec(Operator):
             "MASKED": int(self.stream.masked),
             "SLICE": self._slice(),
             "ACC_W": self.element.bits,
+            "WEIGHT_BITS": self.weight_bits,
         }
         memories = {"WEIGHTS": self._weight_memory(folding, folding["PE"])}
         if self.banks == 1:
-            return RtlCell("bx_matvec_single", parameters, memories, submodules=("bx_rom", "bx_matvec"))
+            return RtlCell("bx_matvec_single", parameters, memories, submodules=("bx_rom", "bx_dot", "bx_matvec"))
         parameters["BANKS"] = self.banks
-        return RtlCell("bx_matvec", parameters, memories, inputs=("s_axis", "s_token"), submodules=("bx_rom",))
+        inputs = ("s_axis", "s_token")
+        return RtlCell("bx_matvec", parameters, memories, inputs, submodules=("bx_rom", "bx_dot"))
 
     def hls(self, folding: Folding) -> HlsCall:
         nf, sf = self._folds(folding)
         element = self.stream.element
         kind = {"bipolar": 0, "uint": 1, "int": 2}[element.kind]
         sizes = (folding["PE"], folding["SIMD"], sf, nf, self.groups, self.pixels)
-        types = (kind, element.bits, int(self.stream.masked), self.element.bits)
+        types = (kind, element.bits, int(self.stream.masked), self.element.bits, self.weight_bits)
         # a row a word, so that no ap_uint gets wider than the tools allow; HLS joins them again
+        word = folding["SIMD"] * self.weight_bits
+        if word > HLS_WORD:
+            raise OperatorError(
+                f"MatVec reads {word} bits of weights a row ({folding['SIMD']} of {self.weight_bits} bits), Vitis HLS "
+                f"takes at most {HLS_WORD}; fold it with a smaller SIMD"
+            )
         tables = {"weights": self._weight_memory(folding, 1)}
         if self.banks == 1:
             return HlsCall("matvec.hpp", "matvec", (*sizes, *types), tables)

@@ -1,16 +1,15 @@
-// Matrix-vector products of +-1 weights: xnor and popcount for bipolar inputs, signed sums for numbers.
+// Matrix-vector products. The sum of a row over one beat is bx_dot's.
 //
 // A window of SF beats is worked on NF times, once for each group of PE rows: the first time (fold 0) as it
 // arrives, then from a small buffer. The weights of all banks lie in one memory, word ((bank*GROUPS + group)*NF
 // + fold)*SF + sf; a bank is an address offset, looked up from the frame's token.
 //
-// Bipolar: the accumulator starts at -COLUMNS and a beat adds 2*popcount(xnor); a padded beat adds SIMD, which
-// takes its taps out of -COLUMNS. Where all of that is even, the accumulator counts in twos.
+// +-1 x +-1: the accumulator starts at -COLUMNS and a beat adds 2*popcount(xnor); a padded beat adds SIMD, which
+// takes its taps out of -COLUMNS. Where all of that is even, the accumulator counts in twos. All others start at 0.
 //
 // One beat of work a cycle, no bubble between folds, groups, pixels or frames. The frame's first beat waits for
-// its token and takes it. An output beat is offered 4 cycles (5 if SIMD > SLICE) after its last beat of work:
-// memory, memory's output register, popcount of SLICEs (, their sum), accumulator. All stages freeze while an
-// offered beat is not taken.
+// its token and takes it. An output beat is offered 4 to 6 cycles after its last beat of work: memory, memory's
+// output register, one to three in bx_dot, accumulator. All stages freeze while an offered beat is not taken.
 `default_nettype none
 module bx_matvec #(
     parameter int PE      = 2,   // rows worked on at once
@@ -26,6 +25,7 @@ module bx_matvec #(
     parameter int MASKED  = 0,   // bipolar: a bit above a beat's elements is 0 where the beat is zero padding
     parameter int SLICE   = 32,  // elements summed in one cycle
     parameter int ACC_W   = 5,   // bits of an output element
+    parameter int WEIGHT_BITS = 1,  // 1: weights are bits, 1 = +1, 0 = -1; else two's complement
     parameter     WEIGHTS = "weights.mem"
 ) (
     input  wire                                               clk,
@@ -43,15 +43,19 @@ module bx_matvec #(
   localparam int BEAT_W = SIMD * IN_BITS + MASKED;
   localparam int COLUMNS = SF * SIMD;
   localparam int WORDS = GROUPS * NF * SF;  // of one bank
-  localparam int SLICES = (SIMD + SLICE - 1) / SLICE;
-  localparam int STAGES = SLICES > 1 ? 5 : 4;
+  // The factor with the fewer digits of base 4 is the one that bx_dot reads digit by digit.
+  localparam int X_KIND = BIPOLAR != 0 ? 0 : SIGNED != 0 ? 2 : 1;
+  localparam int W_KIND = WEIGHT_BITS > 1 ? 2 : 0;
+  localparam int X_TERMS = BIPOLAR != 0 ? 1 : (IN_BITS + 2 - SIGNED) / 2;
+  localparam int W_TERMS = (WEIGHT_BITS + 1) / 2;
+  localparam bit BY_INPUT = W_KIND != 0 && (BIPOLAR != 0 || X_TERMS < W_TERMS);
+  localparam int STAGES = 4 + ((BY_INPUT ? X_TERMS : W_TERMS) > 1 ? 1 : 0) + (SIMD > SLICE ? 1 : 0);
+  localparam bit COUNTS = X_KIND == 0 && W_KIND == 0;
   // Counting in twos: not where padding takes out an odd number of taps.
-  localparam bit TWOS = BIPOLAR != 0 && (MASKED == 0 || SIMD % 2 == 0);
+  localparam bit TWOS = COUNTS && (MASKED == 0 || SIMD % 2 == 0);
   localparam int COUNT_W = TWOS ? ACC_W - 1 : ACC_W;
-  localparam int START = TWOS ? -((COLUMNS + 1) / 2) : BIPOLAR != 0 ? -COLUMNS : 0;
-  localparam int WIDEST = SLICES > 1 ? SLICE : SIMD;
-  localparam int PART_W = BIPOLAR != 0 ? $clog2(WIDEST + 1) + (TWOS ? 0 : 1) : IN_BITS + $clog2(WIDEST) + 1;
-  localparam int SUM_W = BIPOLAR != 0 ? $clog2(SIMD + 1) + (TWOS ? 0 : 1) : IN_BITS + $clog2(SIMD) + 1;
+  localparam int START = TWOS ? -((COLUMNS + 1) / 2) : COUNTS ? -COLUMNS : 0;
+  localparam int SUM_W = COUNTS ? $clog2(SIMD + 1) + (TWOS ? 0 : 1) : IN_BITS + $clog2(SIMD) + WEIGHT_BITS;
   localparam int TW = $clog2(BANKS) > 0 ? $clog2(BANKS) : 1;
   localparam int AW = $clog2(BANKS * WORDS) > 0 ? $clog2(BANKS * WORDS) : 1;
   localparam int SW = $clog2(SF) > 0 ? $clog2(SF) : 1;
@@ -62,11 +66,14 @@ module bx_matvec #(
   if (PE < 1 || SIMD < 1 || SF < 1 || NF < 1 || GROUPS < 1 || PIXELS < 1 || BANKS < 1) begin : g_check_sizes
     $error("bx_matvec: sizes must be at least 1");
   end
-  if (SLICE < 2 || SLICE % 2 != 0) begin : g_check_slice
-    $error("bx_matvec: SLICE must be even");
+  if (SLICE < 2 || SLICE % 2 != 0 || WEIGHT_BITS < 1) begin : g_check_slice
+    $error("bx_matvec: SLICE must be even and WEIGHT_BITS at least 1");
   end
-  if (BIPOLAR != 0 ? IN_BITS != 1 || SIGNED != 0 || ACC_W < $clog2(COLUMNS + 1) + 1 : MASKED != 0) begin : g_check
-    $error("bx_matvec: bipolar inputs are 1 bit and need ACC_W bits for +-COLUMNS; only they can be masked");
+  if (BIPOLAR != 0 ? IN_BITS != 1 || SIGNED != 0 : MASKED != 0) begin : g_check
+    $error("bx_matvec: bipolar inputs are 1 bit; only they can be masked");
+  end
+  if (COUNTS && ACC_W < $clog2(COLUMNS + 1) + 1) begin : g_check_width
+    $error("bx_matvec: +-1 x +-1 needs ACC_W bits for +-COLUMNS");
   end
 
   // -- control: the word and the beat of this cycle
@@ -137,10 +144,10 @@ module bx_matvec #(
   end
 
   // -- stages 1 and 2: weights, and the beat from the stream or from the window's buffer
-  logic [PE*SIMD-1:0] word, weights;
+  logic [PE*SIMD*WEIGHT_BITS-1:0] word, weights;
   logic [BEAT_W-1:0] arrived, beat;
   bx_rom #(
-      .W(PE * SIMD), .WORDS(BANKS * WORDS), .FILE(WEIGHTS)
+      .W(PE * SIMD * WEIGHT_BITS), .WORDS(BANKS * WORDS), .FILE(WEIGHTS)
   ) rom (
       .clk(clk), .enable(enable), .address(address), .data(word)
   );
@@ -162,45 +169,29 @@ module bx_matvec #(
   wire padded = MASKED != 0 && !beat[BEAT_W-1];
 
   for (genvar p = 0; p < PE; p++) begin : g_pe
-    // -- stage 3: sums of slices of the beat
-    logic [SLICES*PART_W-1:0] parts;
-    for (genvar s = 0; s < SLICES; s++) begin : g_slice
-      localparam int LOW = s * SLICE;
-      localparam int N = SIMD - LOW < SLICE ? SIMD - LOW : SLICE;
-      wire [N-1:0] w = weights[p*SIMD+LOW +: N];
-      wire [N*IN_BITS-1:0] x = beat[LOW*IN_BITS +: N*IN_BITS];
-      logic [PART_W-1:0] part;
-      if (BIPOLAR != 0) begin : g_bits
-        wire [N-1:0] same = ~(w ^ x);
-        assign part = PART_W'($countones(same)) << (TWOS ? 0 : 1);
-      end else begin : g_numbers
-        always_comb begin
-          part = PART_W'($countones(~w));  // -x is ~x + 1
-          for (int i = 0; i < N; i++)
-            part = part + ({PART_W{!w[i]}}
-                           ^ PART_W'($signed({SIGNED != 0 && x[i*IN_BITS+IN_BITS-1], x[i*IN_BITS +: IN_BITS]})));
-        end
-      end
-      always_ff @(posedge clk) if (enable) parts[s*PART_W +: PART_W] <= padded ? PART_W'(TWOS ? N / 2 : N) : part;
-    end
-
-    // -- stage 4 of 5: sum of the slices
+    // -- from stage 3 on: sum of the beat
+    wire [SIMD*WEIGHT_BITS-1:0] row = weights[p*SIMD*WEIGHT_BITS +: SIMD*WEIGHT_BITS];
+    wire [SIMD*IN_BITS-1:0] x = beat[SIMD*IN_BITS-1:0];
     logic [SUM_W-1:0] sum;
-    if (SLICES > 1) begin : g_sum
-      logic [SUM_W-1:0] total;
-      always_comb begin
-        total = '0;
-        for (int s = 0; s < SLICES; s++)
-          total = total + SUM_W'($signed({BIPOLAR == 0 && parts[s*PART_W+PART_W-1], parts[s*PART_W +: PART_W]}));
-      end
-      always_ff @(posedge clk) if (enable) sum <= total;
-    end else begin : g_whole
-      assign sum = parts;
+    if (BY_INPUT) begin : g_by_input
+      bx_dot #(
+          .N(SIMD), .SLICE(SLICE), .A_KIND(X_KIND), .A_BITS(IN_BITS), .B_KIND(W_KIND), .B_BITS(WEIGHT_BITS),
+          .SUM_W(SUM_W)
+      ) dot (
+          .clk(clk), .enable(enable), .a(x), .b(row), .zero(padded), .sum(sum)
+      );
+    end else begin : g_by_weight
+      bx_dot #(
+          .N(SIMD), .SLICE(SLICE), .A_KIND(W_KIND), .A_BITS(WEIGHT_BITS), .B_KIND(X_KIND), .B_BITS(IN_BITS),
+          .HALF(TWOS ? 1 : 0), .SUM_W(SUM_W)
+      ) dot (
+          .clk(clk), .enable(enable), .a(row), .b(x), .zero(padded), .sum(sum)
+      );
     end
 
     // -- last stage: the accumulator is the output register; its arithmetic may wrap, the result fits
     logic [COUNT_W-1:0] count;
-    wire [COUNT_W-1:0] addend = COUNT_W'($signed({BIPOLAR == 0 && sum[SUM_W-1], sum}));
+    wire [COUNT_W-1:0] addend = COUNT_W'($signed({!COUNTS && sum[SUM_W-1], sum}));
     always_ff @(posedge clk) begin
       if (enable && valid[STAGES-1]) count <= (first[STAGES-1] ? COUNT_W'(START) : count) + addend;
     end

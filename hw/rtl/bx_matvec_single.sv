@@ -13,6 +13,7 @@ module bx_matvec_single #(
     parameter int MASKED  = 0,
     parameter int SLICE   = 32,
     parameter int ACC_W   = 5,
+    parameter int WEIGHT_BITS = 1,
     parameter     WEIGHTS = "weights.mem"
 ) (
     input  wire                            clk,
@@ -27,7 +28,8 @@ module bx_matvec_single #(
   wire unused_token_ready;
   bx_matvec #(
       .PE(PE), .SIMD(SIMD), .SF(SF), .NF(NF), .GROUPS(GROUPS), .PIXELS(PIXELS), .BANKS(1), .IN_BITS(IN_BITS),
-      .BIPOLAR(BIPOLAR), .SIGNED(SIGNED), .MASKED(MASKED), .SLICE(SLICE), .ACC_W(ACC_W), .WEIGHTS(WEIGHTS)
+      .BIPOLAR(BIPOLAR), .SIGNED(SIGNED), .MASKED(MASKED), .SLICE(SLICE), .ACC_W(ACC_W),
+      .WEIGHT_BITS(WEIGHT_BITS), .WEIGHTS(WEIGHTS)
   ) matvec (
       .clk(clk), .rst_n(rst_n),
       .s_axis_tdata(s_axis_tdata), .s_axis_tvalid(s_axis_tvalid), .s_axis_tready(s_axis_tready),

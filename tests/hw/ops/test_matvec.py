@@ -1,6 +1,7 @@
 """MatVec: reference, validation, and its cells against the cycle model."""
 
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -16,6 +17,16 @@ rng = np.random.default_rng(3)
 
 def signs(*shape):
     return np.where(rng.random(shape) < 0.5, -1, 1).astype(np.int8)
+
+
+def draw(bits, *shape):
+    """Random weights of ``bits`` bits, the least one among them; 1: signs, 1.5: -1, 0 and 1."""
+    if bits == 1:
+        return signs(*shape)
+    limit = 1 << int(bits - 1 if bits > 1.5 else 0)
+    w = rng.integers(-limit, limit if bits > 1.5 else 2, shape)
+    w.flat[0] = -limit
+    return w
 
 
 def windows(stream, frames, tap=0):
@@ -37,7 +48,7 @@ def extremes(stream, weights, tap=0):
     groups, columns = weights.shape[1], weights.shape[3]
     row = weights[0, :, 0, :].reshape(groups * columns)
     x[1] = np.where(row > 0, stream.element.max, stream.element.min)
-    x[2] = np.where(row > 0, stream.element.min, stream.element.max)
+    x[2] = np.where(row < 0, stream.element.max, stream.element.min)
     return x
 
 
@@ -55,10 +66,11 @@ def naive(x, weights, tokens):
 
 
 @pytest.mark.parametrize("element", [BIPOLAR, uint_t(8), int_t(8), uint_t(24), int_t(40)])
+@pytest.mark.parametrize("bits", [1, 1.5, 4])
 @pytest.mark.parametrize(("banks", "groups", "masked"), [(1, 1, False), (3, 2, False), (1, 3, True), (4, 1, True)])
-def test_reference_is_the_definition(element, banks, groups, masked):
+def test_reference_is_the_definition(element, bits, banks, groups, masked):
     masked = masked and element == BIPOLAR
-    weights = signs(banks, groups, 5, 6)
+    weights = draw(bits, banks, groups, 5, 6)
     stream = StreamType(element, (2, 3, groups * 6), masked)
     op = MatVec(stream, weights, tap=3)
     x, tokens = extremes(stream, weights, 3), np.array([banks - 1, 0, banks // 2])
@@ -70,13 +82,29 @@ def test_reference_is_the_definition(element, banks, groups, masked):
     assert op.outputs[0].shape == (2, 3, groups * 5)
 
 
+@pytest.mark.parametrize("element", [BIPOLAR, uint_t(8), int_t(8), int_t(20)])
+def test_reference_is_exact_at_the_ends(element):
+    """Odd sums beyond 2^24, which single precision does not hold, and the largest products there are."""
+    weights = np.array([[32767, -32768, 1, 0], [-32768] * 4, [32767] * 4, [0] * 4], dtype=np.int64)
+    weights = np.tile(weights, 300).reshape(1, 1, 4, 1200)
+    stream = StreamType(element, (1, 1, 1200))
+    op = MatVec(stream, weights)
+    x = extremes(stream, weights)
+    (out,) = op.reference(x)
+    exact = x.reshape(3, 1200).astype(object) @ weights[0, 0].T.astype(object)
+    assert out.reshape(3, 4).tolist() == exact.tolist()
+    assert op.element.holds(out)
+
+
 @pytest.mark.parametrize("kind", [BIPOLAR, uint_t(8), int_t(8), uint_t(1)])
-@pytest.mark.parametrize("weight", [[1, 1, 1], [-1, -1, -1], [1, -1, 1], [1]])
+@pytest.mark.parametrize(
+    "weight", [[1, 1, 1], [-1, -1, -1], [1, -1, 1], [1], [0, 0], [0, -1], [3, 0, -7], [-32768, 0], [-32768, 32767]]
+)
 def test_element_is_the_narrowest(kind, weight):
-    weights = np.array(weight, dtype=np.int8).reshape(1, 1, 1, -1)
+    weights = np.array(weight, dtype=np.int16).reshape(1, 1, 1, -1)
     op = MatVec(StreamType(kind, (1, 1, len(weight))), weights)
-    ends = [np.where(weights[0, 0] > 0, a, b) for a, b in ((kind.max, kind.min), (kind.min, kind.max))]
-    high, low = (int((x * weights[0, 0]).sum()) for x in ends)
+    reached = [sum(p) for p in product(*([int(w) * x for x in (kind.min, kind.max)] for w in weight))]
+    low, high = min(reached), max(reached)
     element = op.outputs[0].element
     assert element.min <= low
     assert high <= element.max
@@ -86,14 +114,57 @@ def test_element_is_the_narrowest(kind, weight):
         assert not narrower.min <= low or not high <= narrower.max
 
 
+def test_element_of_padding():
+    """Every row sums |w| at most, with any taps missing: the extremes are those without padding."""
+    weights = np.array([5, -3, 4, 1]).reshape(1, 1, 1, 4)
+    op = MatVec(StreamType(BIPOLAR, (1, 1, 4), masked=True), weights, tap=1)
+    reached = [int(np.dot(x, weights[0, 0, 0])) for x in product((-1, 0, 1), repeat=4)]
+    assert (min(reached), max(reached)) == (-13, 13)
+    assert op.element == int_t(5)
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "dtype"),
+    [
+        ([1, -1], 1, "int8"),
+        ([0, 1], 2, "int8"),
+        ([0, 0], 2, "int8"),
+        ([-1, 0], 2, "int8"),
+        ([-2, 1], 2, "int8"),
+        ([2, 0], 3, "int8"),
+        ([-128, 127], 8, "int8"),
+        ([128, 0], 9, "int16"),
+        ([-129, 0], 9, "int16"),
+        ([-32768, 32767], 16, "int16"),
+    ],
+)
+def test_weight_bits(values, bits, dtype):
+    for given in (np.int64, np.int16, np.float32, *([np.uint16] if min(values) >= 0 else [])):
+        op = MatVec(StreamType(BIPOLAR, (1, 1, 2)), np.array(values, dtype=given).reshape(1, 1, 1, 2))
+        assert op.weight_bits == bits
+        assert op.weights.dtype == dtype
+        assert op.weights.ravel().tolist() == values
+        assert op.rtl({"PE": 1, "SIMD": 2}).parameters["WEIGHT_BITS"] == bits
+
+
 def test_validation():
     stream = StreamType(BIPOLAR, (2, 2, 6))
-    bad = signs(1, 1, 2, 6)
-    bad[0, 0, 1, 4] = 0
-    with pytest.raises(BitexpertError, match=r"weight \(0, 0, 1, 4\) is 0"):
-        MatVec(stream, bad)
-    with pytest.raises(BitexpertError, match=r"must be -1 or \+1; weight \(0, 0, 0, 0\) is nan"):
-        MatVec(stream, np.full((1, 1, 2, 6), np.nan))
+    for value, text in (
+        (0.5, "0.5"),
+        (np.nan, "nan"),
+        (np.inf, "inf"),
+        (-32769, "-32769"),
+        (32768, "32768"),
+        (2**64 - 1, "18446744073709551615"),
+    ):
+        bad = signs(1, 1, 2, 6).astype(np.int64 if isinstance(value, int) else float)
+        if value == 2**64 - 1:
+            bad = np.ones((1, 1, 2, 6), dtype=np.uint64)
+        bad[0, 0, 1, 4] = value
+        with pytest.raises(BitexpertError, match=rf"integers of -32768..32767; weight \(0, 0, 1, 4\) is {text}"):
+            MatVec(stream, bad)
+    with pytest.raises(BitexpertError, match="weights must be integers, not bool"):
+        MatVec(stream, np.ones((1, 1, 2, 6), dtype=bool))
     with pytest.raises(BitexpertError, match=r"\(banks, groups, rows, columns\), not \(2, 6\)"):
         MatVec(stream, signs(2, 6))
     with pytest.raises(BitexpertError, match="2 groups x 6 columns do not fit 6 stream channels"):
@@ -104,6 +175,12 @@ def test_validation():
         MatVec(StreamType(BIPOLAR, (2, 2, 6), masked=True), signs(1, 1, 2, 6))
     with pytest.raises(BitexpertError, match="cannot be 51 bits wide"):
         MatVec(StreamType(uint_t(48), (2, 2, 6)), np.ones((1, 1, 2, 6)))
+    with pytest.raises(BitexpertError, match="cannot be 51 bits wide"):
+        MatVec(StreamType(int_t(34), (2, 2, 6)), np.full((1, 1, 2, 6), -16384))
+    wide = MatVec(StreamType(uint_t(1), (1, 1, 512)), np.full((1, 1, 1, 512), 128))
+    assert wide.hls({"PE": 1, "SIMD": 256}).tables["weights"].width == 256 * 9
+    with pytest.raises(BitexpertError, match=r"4608 bits of weights a row \(512 of 9 bits\).*4096.*smaller SIMD"):
+        wide.hls({"PE": 1, "SIMD": 512})
     op = MatVec(stream, signs(2, 1, 2, 6))
     with pytest.raises(BitexpertError, match="2 banks; token 2 names none"):
         op.reference(windows(stream, 1), np.full((1, 1, 1, 1), 2))
@@ -138,6 +215,26 @@ def test_estimate_near_synthesis(element, columns, banks, tap, pe, simd, cells, 
     assert estimate.bram18 == bram18
 
 
+@pytest.mark.parametrize(
+    ("element", "bits", "columns", "simd", "cells", "ffs", "bram18"),
+    [
+        (BIPOLAR, 2, 72, 8, 236, 168, 2),
+        (uint_t(8), 2, 36, 4, 426, 247, 1),
+        (int_t(2), 8, 72, 8, 738, 304, 8),
+        (int_t(8), 4, 72, 8, 941, 865, 4),
+        (uint_t(8), 8, 72, 8, 1827, 1057, 8),
+        (int_t(16), 16, 36, 4, 3245, 1032, 8),
+    ],
+)
+def test_estimate_of_integer_weights_near_synthesis(element, bits, columns, simd, cells, ffs, bram18):
+    """As above with -nodsp -flatten, PE 4; FFs without the second register of the weights, which block RAM has."""
+    estimate = MatVec(StreamType(element, (14, 14, columns)), draw(bits, 1, 1, 64, columns))
+    estimate = estimate.resources({"PE": 4, "SIMD": simd})
+    assert estimate.lut == pytest.approx(cells, rel=0.2)
+    assert estimate.ff == pytest.approx(ffs, rel=0.06)
+    assert (estimate.bram18, estimate.dsp) == (bram18, 0)
+
+
 def test_weight_words():
     """Word ((bank*groups + group)*NF + fold)*SF + sf; row p in the bits from p*SIMD on."""
     weights = signs(2, 3, 4, 6)
@@ -148,12 +245,27 @@ def test_weight_words():
         assert word >> (p * 3 + s) & 1 == (weights[bank, group, fold * 2 + p, sf * 3 + s] > 0)
 
 
-def test_survives_a_file():
-    op = MatVec(StreamType(BIPOLAR, (2, 2, 12), masked=True), signs(2, 2, 3, 6), tap=2)
+def test_weight_words_of_integers():
+    """The same with fields of two's complement, in RTL all rows of a fold in a word, in HLS one row."""
+    weights = draw(4, 2, 3, 4, 6)
+    op = MatVec(StreamType(int_t(3), (1, 1, 18)), weights)
+    words = op.rtl({"PE": 2, "SIMD": 3}).memories["WEIGHTS"].words
+    rows = op.hls({"PE": 2, "SIMD": 3}).tables["weights"].words
+    for bank, group, fold, sf, p, s in np.ndindex(2, 3, 2, 2, 2, 3):
+        at = ((bank * 3 + group) * 2 + fold) * 2 + sf
+        code = weights[bank, group, fold * 2 + p, sf * 3 + s] % 16
+        assert words[at] >> 4 * (p * 3 + s) & 15 == code
+        assert rows[at * 2 + p] >> 4 * s & 15 == code
+
+
+@pytest.mark.parametrize("bits", [1, 4, 16])
+def test_survives_a_file(bits):
+    op = MatVec(StreamType(BIPOLAR, (2, 2, 12), masked=True), draw(bits, 2, 2, 3, 6), tap=2)
     again = Operator.from_dict(*op.to_dict())
     assert isinstance(again, MatVec)
     assert (again.stream, again.tap) == (op.stream, op.tap)
     assert np.array_equal(again.weights, op.weights)
+    assert again.weight_bits == bits
 
 
 def test_reference_is_fast():
@@ -167,12 +279,15 @@ def test_reference_is_fast():
 
 
 CASES = {
-    # element, (h, w), banks, groups, rows, columns, tap, masked, PE, SIMD
+    # element, (h, w), banks, groups, rows, columns, tap, masked, PE, SIMD, bits of the weights (1 if not said)
     "bits": (BIPOLAR, (3, 2), 1, 2, 6, 15, 0, False, 2, 5),
     "experts, padding by odd taps": (BIPOLAR, (2, 2), 3, 1, 4, 27, 3, True, 1, 3),
     "experts, padding in slices, one word a bank": (BIPOLAR, (2, 1), 2, 1, 3, 34, 34, True, 3, 34),
     "bytes": (uint_t(8), (2, 2), 1, 1, 4, 27, 3, False, 2, 3),
     "signed numbers in slices": (int_t(5), (1, 3), 5, 2, 3, 18, 0, False, 1, 9),
+    "ternary, experts, padding by odd taps": (BIPOLAR, (2, 2), 3, 1, 4, 27, 3, True, 2, 3, 1.5),
+    "4 bits, signed bytes in slices, groups": (int_t(8), (1, 2), 1, 2, 6, 12, 0, False, 3, 6, 4),
+    "8 bits, 2-bit inputs, experts, groups": (int_t(2), (2, 1), 2, 3, 4, 10, 0, False, 2, 5, 8),
 }
 FULL = {
     "one by one": (BIPOLAR, (1, 1), 1, 1, 1, 1, 0, False, 1, 1),
@@ -182,23 +297,63 @@ FULL = {
     "one positive weight": (uint_t(3), (2, 2), 1, 1, 1, 1, 0, False, 1, 1),
     "signed bytes unfolded": (int_t(8), (2, 2), 2, 1, 3, 9, 9, False, 3, 9),
     "dense": (BIPOLAR, (1, 1), 1, 1, 10, 64, 0, False, 5, 8),
+    "ternary, padding in slices, groups": (BIPOLAR, (2, 2), 1, 3, 4, 18, 6, True, 2, 6, 1.5),
+    "ternary, bytes in slices, groups": (uint_t(8), (2, 1), 1, 2, 2, 10, 0, False, 1, 10, 1.5),
+    "ternary, 2-bit inputs": (int_t(2), (2, 2), 1, 1, 4, 12, 0, False, 4, 6, 1.5),
+    "2 bits, signed bytes": (int_t(8), (2, 2), 1, 1, 3, 9, 9, False, 1, 3, 2),
+    "4 bits, bipolar, experts": (BIPOLAR, (1, 1), 4, 1, 6, 20, 0, False, 3, 10, 4),
+    "8 bits, bytes, one by one": (uint_t(8), (3, 1), 1, 1, 7, 11, 0, False, 1, 1, 8),
+    "8 bits, signed bytes in slices, at once": (int_t(8), (2, 3), 3, 1, 7, 11, 11, False, 7, 11, 8),
+    "8 bits, 3-bit inputs in slices": (uint_t(3), (1, 2), 1, 1, 4, 14, 0, False, 2, 7, 8),
+    "16 bits, bytes, experts": (uint_t(8), (2, 2), 2, 2, 3, 5, 0, False, 3, 5, 16),
+    "16 bits, 0 or 1": (uint_t(1), (2, 2), 1, 1, 2, 6, 0, False, 1, 6, 16),
+    "16 bits, 16 bits": (int_t(16), (1, 1), 1, 1, 2, 8, 0, False, 2, 8, 16),
 }
 
 
-def check(case):
-    element, size, banks, groups, rows, columns, tap, masked, pe, simd = case
+def unpack(element, size, banks, groups, rows, columns, tap, masked, pe, simd, bits=1):
+    """A case's operator and folding; a single sign is +1."""
     stream = StreamType(element, (*size, groups * columns), masked)
-    weights = signs(banks, groups, rows, columns) if columns > 1 else np.ones((1, 1, 1, 1), np.int8)
-    op = MatVec(stream, weights, tap=tap)
-    x = np.concatenate([extremes(stream, weights, tap), windows(stream, 4, tap)])
-    tokens = rng.integers(0, banks, (len(x), 1, 1, 1))
-    tokens[:banks, 0, 0, 0] = np.arange(banks)[::-1][: len(x)]
-    check_cell(op, {"PE": pe, "SIMD": simd}, *((x, tokens) if banks > 1 else (x,)))
+    weights = draw(bits, banks, groups, rows, columns) if columns > 1 else np.ones((1, 1, 1, 1), np.int8)
+    return MatVec(stream, weights, tap=tap), {"PE": pe, "SIMD": simd}
+
+
+def check(case):
+    op, folding = unpack(*case)
+    x = np.concatenate([extremes(op.stream, op.weights, op.tap), windows(op.stream, 4, op.tap)])
+    tokens = rng.integers(0, op.banks, (len(x), 1, 1, 1))
+    tokens[: op.banks, 0, 0, 0] = np.arange(op.banks)[::-1][: len(x)]
+    check_cell(op, folding, *((x, tokens) if op.banks > 1 else (x,)))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_cells(case):
     check(CASES[case])
+
+
+@pytest.mark.parametrize(
+    ("element", "weight_bits"), [(int_t(4), 4), pytest.param(uint_t(5), 8, marks=pytest.mark.full)]
+)
+def test_every_product(element, weight_bits):
+    """Each number times each weight, once with the weights and once with the inputs read digit by digit."""
+    weights = np.arange(-(1 << weight_bits - 1), 1 << weight_bits - 1).reshape(1, 1, -1, 1)
+    op = MatVec(StreamType(element, (1, 4, 1)), weights)
+    x = np.arange(element.min, element.max + 1).reshape(-1, 1, 4, 1)
+    check_cell(op, {"PE": 16, "SIMD": 1}, x)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rows", [[1], [0, 1, 2]])
+def test_rows_of_zeros(rows):
+    """Rows without a weight, and nothing but such rows: 0, then in one bit."""
+    weights = draw(4, 2, 1, 3, 4)
+    weights[:, :, rows] = 0
+    stream = StreamType(uint_t(4), (1, 2, 4))
+    op = MatVec(stream, weights)
+    x, tokens = windows(stream, 4), np.array([1, 0, 0, 1]).reshape(4, 1, 1, 1)
+    assert not op.reference(x, tokens)[0][..., rows].any()
+    assert (op.element == uint_t(1)) == (len(rows) == 3)
+    check_cell(op, {"PE": 3, "SIMD": 2}, x, tokens)
 
 
 @pytest.mark.full
@@ -210,8 +365,5 @@ def test_cells_more(case):
 @pytest.mark.parametrize("case", [*CASES, *FULL])
 def test_no_bubble(case):
     """In the model, which the cells meet to the cycle, frames follow each other without a bubble."""
-    element, size, banks, groups, rows, columns, tap, masked, pe, simd = {**CASES, **FULL}[case]
-    weights = np.ones((banks, groups, rows, columns), np.int8)
-    op = MatVec(StreamType(element, (*size, groups * columns), masked), weights, tap=tap)
-    folding = {"PE": pe, "SIMD": simd}
+    op, folding = unpack(*{**CASES, **FULL}[case])
     assert simulate(around(op, folding), frames=12).interval == op.cycles(folding)
