@@ -1,5 +1,6 @@
 """Threshold: exact thresholds of affine functions, reference, validation, and its cells against the cycle model."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.threshold import Threshold, sign_threshold
 from bitexpert.hw.performance import simulate
-from bitexpert.hw.types import BIPOLAR, StreamType, int_t, uint_t
+from bitexpert.hw.types import BIPOLAR, StreamType, int_for, int_t, uint_t
 from cellbench import around, check_cell, check_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,31 +20,35 @@ from hypothesis import strategies as st
 rng = np.random.default_rng(5)
 
 
-def naive(x, thresholds, negate):
+def naive(x, thresholds, negate, out=BIPOLAR, offset=0):
     """The definition, one comparison at a time."""
-    copies, m = thresholds.shape
-    out = np.zeros((*x.shape[:3], copies * m), dtype=np.int64)
+    copies, m, levels = thresholds.shape
+    result = np.zeros((*x.shape[:3], copies * m), dtype=np.int64)
     for (f, h, w, a), r in ((i, r) for i in np.ndindex(x.shape) for r in range(copies)):
-        plus = (int(x[f, h, w, a]) >= int(thresholds[r, a])) ^ bool(negate[r, a])
-        out[f, h, w, r * m + a] = 1 if plus else -1
-    return out
+        count = sum(int(x[f, h, w, a]) >= int(t) for t in thresholds[r, a])
+        value = levels - count if negate[r, a] else count
+        result[f, h, w, r * m + a] = 2 * value - 1 if out == BIPOLAR else offset + value
+    return result
 
 
-def operator(element, size, m, copies):
+def operator(element, size, m, copies, levels=1, out=BIPOLAR, offset=0, rng=rng):
     """Random thresholds, with the ends of the range and beyond among them."""
-    t = rng.integers(element.min, element.max + 1, (copies, m), endpoint=True)
+    shape = (copies, m, levels)
+    t = rng.integers(element.min, element.max + 1, shape, endpoint=True)
     special = [element.min, element.max, element.max + 1, element.min - 5, element.max + 9]
-    where = rng.random((copies, m)) < 0.5
+    where = rng.random(shape) < rng.choice([0.1, 0.5], (copies, m, 1))
     t[where] = rng.choice(special, np.count_nonzero(where))
-    return Threshold(StreamType(element, (*size, m)), t, rng.random((copies, m)) < 0.5)
+    negate = rng.random((copies, m)) < 0.5
+    return Threshold(StreamType(element, (*size, m)), np.sort(t, axis=2), negate, out, offset)
 
 
-def frames_for(op, n):
+def frames_for(op, n, rng=rng):
     """Random values, many of them at a threshold, one below it, or at the ends of the range."""
     element, shape = op.stream.element, (n, *op.stream.shape)
     x = rng.integers(element.min, element.max, shape, endpoint=True)
-    near = op.thresholds[rng.integers(0, op.copies, shape), np.arange(op.channels)] - rng.integers(0, 2, shape)
-    x = np.where(rng.random(shape) < 0.5, np.clip(near, element.min, element.max), x)
+    sets, level = rng.integers(0, op.copies, shape), rng.integers(0, op.levels, shape)
+    near = op.thresholds[sets, np.arange(op.channels), level] - rng.integers(0, 2, shape)
+    x = np.where(rng.random(shape) < 0.6, np.clip(near, element.min, element.max), x)
     ends = rng.choice([element.min, element.max], shape)
     return np.where(rng.random(shape) < 0.2, ends, x)
 
@@ -112,10 +117,64 @@ def test_reference_is_the_definition(element, copies):
     assert np.array_equal(out, naive(x, op.thresholds, op.negate))
 
 
+LEVELS = st.one_of(st.sampled_from([1, 2, 3, 7, 15, 255]), st.integers(1, 255))
+SEEDS = st.integers(0, 1 << 32)
+ELEMENTS = st.one_of(st.builds(uint_t, st.integers(1, 48)), st.builds(int_t, st.integers(1, 48)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ELEMENTS, LEVELS, st.integers(1, 3), st.integers(-300, 300), SEEDS)
+def test_levels_are_counted(element, levels, copies, offset, seed):
+    rng = np.random.default_rng(seed)
+    op = operator(element, (1, 2), 3, copies, levels, int_for(offset, offset + levels), offset, rng)
+    x = frames_for(op, 2, rng)
+    (out,) = op.reference(x)
+    assert np.array_equal(out, naive(x, op.thresholds, op.negate, op.out, offset))
+    assert op.out.holds(out)
+    assert op.outputs[0] == StreamType(op.out, (1, 2, copies * 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ELEMENTS, LEVELS, st.integers(-300, 300), st.sampled_from([1, 3]), SEEDS)
+def test_searching_the_memories_finds_the_level(element, levels, offset, pe, seed):
+    """What the RTL does, in Python: the words of every stage, walked with the bits found so far."""
+    rng = np.random.default_rng(seed)
+    op = operator(element, (1, 1), 3, 2, levels, int_for(offset, offset + levels), offset, rng)
+    cell, width = op.rtl({"PE": pe}), element.bits + 1
+    assert len(cell.memories) == cell.parameters["BITS"] == levels.bit_length()
+    x = frames_for(op, 4, rng)
+    result = np.zeros((4, 6), dtype=np.int64)
+    for frame, place, lane in np.ndindex(4, 2 * (3 // pe), pe):
+        value, found = int(x[frame, 0, 0, (place * pe + lane) % 3]), 0
+        for stage, memory in enumerate(cell.memories.values()):
+            field = memory.words[(place << stage) + found] >> (lane * width) & ((1 << width) - 1)
+            limit = int(element.decode(np.array([field & ((1 << element.bits) - 1)]))[0])
+            found = 2 * found + ((value >= limit) ^ (field >> element.bits))
+        result[frame, place * pe + lane] = found + cell.parameters["OFFSET"]
+    assert np.array_equal(result, op.reference(x)[0].reshape(4, 6))
+
+
+def test_words_of_signs():
+    """One stage of {negate, threshold}; never is not-always."""
+    stream = StreamType(int_t(4), (1, 1, 2))
+    negate = np.array([[False, True], [True, False]])
+    cell = Threshold(stream, np.array([[-3, 5], [8, -8]]), negate).rtl({"PE": 2})
+    assert cell.memories["THRESHOLDS"].words == [0b1_0101_0_1101, 0b0_1000_0_1000]
+    assert (cell.parameters["BITS"], cell.parameters["OUT_W"], cell.parameters["OFFSET"]) == (1, 1, 0)
+    assert cell.submodules == ("bx_rom",)
+
+
+@pytest.mark.parametrize(("levels", "out", "offset", "added"), [(2, int_t(2), -1, -2), (254, int_t(8), -127, -128)])
+def test_a_signed_level_costs_its_top_bit_alone(levels, out, offset, added):
+    """The search starts above zero, so that no carry comes behind the last comparison."""
+    cell = operator(int_t(9), (1, 1), 3, 1, levels, out, offset).rtl({"PE": 3})
+    assert cell.parameters["OFFSET"] == added
+
+
 def test_clipping_changes_no_output():
     stream = StreamType(int_t(4), (1, 1, 2))
     op = Threshold(stream, np.array([[-1000, 1 << 40]]), np.zeros((1, 2), bool))
-    assert op.thresholds.tolist() == [[-8, 8]]
+    assert op.thresholds.tolist() == [[[-8], [8]]]
     (out,) = op.reference(np.array([[-8, 7]]).reshape(1, 1, 1, 2))
     assert out.ravel().tolist() == [1, -1]
 
@@ -124,7 +183,7 @@ def test_validation():
     stream, zeros = StreamType(int_t(4), (1, 1, 2)), np.zeros((1, 2), int)
     with pytest.raises(BitexpertError, match="not a bipolar stream"):
         Threshold(StreamType(BIPOLAR, (1, 1, 2)), zeros, zeros > 0)
-    with pytest.raises(BitexpertError, match=r"shape \(copies, 2\), not \(1, 3\)"):
+    with pytest.raises(BitexpertError, match=r"shape \(copies, 2\) or \(copies, 2, levels\), not \(1, 3\)"):
         Threshold(stream, np.zeros((1, 3), int), zeros > 0)
     with pytest.raises(BitexpertError, match="must be integers, not float64"):
         Threshold(stream, zeros + 0.5, zeros > 0)
@@ -136,51 +195,94 @@ def test_validation():
         Threshold(stream, zeros, zeros > 0).check_folding("threshold_0", {"PE": 3})
 
 
+def test_validation_of_levels():
+    stream, zeros = StreamType(int_t(4), (1, 1, 2)), np.zeros((1, 2, 3), int)
+    rising = zeros[..., 0] > 0
+    with pytest.raises(BitexpertError, match=r"must ascend; copy 0 of channel 1 does not"):
+        Threshold(stream, np.array([[[1, 1, 2], [1, 3, 2]]]), rising, uint_t(2))
+    with pytest.raises(BitexpertError, match="1 to 255 thresholds a channel, not 256"):
+        Threshold(stream, np.zeros((1, 2, 256), int), rising, uint_t(9))
+    with pytest.raises(BitexpertError, match="1 to 255 thresholds a channel, not 0"):
+        Threshold(stream, np.zeros((1, 2, 0), int), rising, uint_t(1))
+    with pytest.raises(BitexpertError, match="one threshold a channel and offset 0, not 3 and 0"):
+        Threshold(stream, zeros, rising)
+    with pytest.raises(BitexpertError, match="one threshold a channel and offset 0, not 1 and 2"):
+        Threshold(stream, zeros[..., :1], rising, BIPOLAR, 2)
+    with pytest.raises(BitexpertError, match=r"out=int2 does not hold its values -1\.\.2; use int3"):
+        Threshold(stream, zeros, rising, int_t(2), -1)
+    with pytest.raises(BitexpertError, match=r"out=uint2 does not hold its values -1\.\.2; use int3"):
+        Threshold(stream, zeros, rising, uint_t(2), -1)
+    with pytest.raises(BitexpertError, match=r"offset must be an integer of -2\^30\.\.2\^30, not 0\.5"):
+        Threshold(stream, zeros, rising, uint_t(4), 0.5)
+    with pytest.raises(BitexpertError, match="offset must be an integer of"):
+        Threshold(stream, zeros, rising, uint_t(40), 1 << 31)
+
+
 def test_cycles_and_files():
     op = operator(int_t(6), (3, 4), 6, 4)
     assert op.cycles({"PE": 2}) == 12 * 3 * 4
     assert op.foldings() == {"PE": (1, 2, 3, 6)}
     assert op.resources({"PE": 6}).lut > op.resources({"PE": 1}).lut > 0
-    again = Operator.from_dict(*op.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("levels", "out", "offset"), [(1, BIPOLAR, 0), (1, uint_t(1), 0), (15, int_t(4), np.int64(-8))]
+)
+def test_saving_keeps_all_fields(levels, out, offset):
+    op = operator(int_t(6), (3, 4), 6, 4, levels, out, offset)
+    scalars, arrays = op.to_dict()
+    again = Operator.from_dict(json.loads(json.dumps(scalars)), arrays)
     assert isinstance(again, Threshold)
     assert np.array_equal(again.thresholds, op.thresholds)
     assert np.array_equal(again.negate, op.negate)
+    assert (again.stream, again.out, again.offset) == (op.stream, out, offset)
+
+
+def test_a_stage_of_the_search_adds_its_cost():
+    cells = [operator(int_t(12), (3, 4), 6, 1, levels, uint_t(8)) for levels in (1, 2, 3, 255)]
+    used = [op.resources({"PE": 2}) for op in cells]
+    assert [op.latency for op in cells] == [2, 4, 4, 16]
+    assert used[0].lut < used[1].lut == used[2].lut < used[3].lut
+    assert used[2].bram18 == 0
+    assert used[3].bram18 == 2 * 3  # stages of 96, 192 and 384 words, a memory a lane
 
 
 CASES = {
-    # element, (h, w), m, copies, PE
-    "straight": (int_t(7), (2, 3), 6, 1, 2),
-    "two copies": (int_t(5), (2, 2), 9, 2, 3),
-    "five copies of one beat": (uint_t(4), (3, 1), 3, 5, 3),
+    # element, (h, w), m, copies, PE, levels, out, offset
+    "straight": (int_t(7), (2, 3), 6, 1, 2, 1, BIPOLAR, 0),
+    "five copies of one beat": (uint_t(4), (3, 1), 3, 5, 3, 1, BIPOLAR, 0),
+    "ternary": (int_t(6), (2, 2), 6, 1, 2, 2, int_t(2), -1),
+    "two bits, two copies": (uint_t(6), (2, 2), 6, 2, 2, 3, uint_t(2), 0),
+    "eight bits": (int_t(12), (2, 2), 4, 1, 2, 255, int_t(8), -128),
 }
 FULL = {
-    "constants": (uint_t(3), (2, 2), 5, 1, 5),
-    "one bit": (uint_t(1), (1, 1), 1, 1, 1),
-    "one bit, two copies": (int_t(1), (2, 2), 1, 2, 1),
-    "three copies, one at a time": (int_t(9), (2, 3), 7, 3, 1),
-    "wide": (int_t(12), (2, 2), 64, 4, 16),
+    "two copies": (int_t(5), (2, 2), 9, 2, 3, 1, BIPOLAR, 0),
+    "uint1": (int_t(6), (2, 2), 4, 1, 2, 1, uint_t(1), 0),
+    "constants": (uint_t(3), (2, 2), 5, 1, 5, 1, BIPOLAR, 0),
+    "one bit": (uint_t(1), (1, 1), 1, 1, 1, 1, BIPOLAR, 0),
+    "one bit, two copies": (int_t(1), (2, 2), 1, 2, 1, 1, BIPOLAR, 0),
+    "three copies, one at a time": (int_t(9), (2, 3), 7, 3, 1, 1, BIPOLAR, 0),
+    "wide": (int_t(12), (2, 2), 64, 4, 16, 1, BIPOLAR, 0),
+    "more levels than values": (uint_t(1), (2, 2), 2, 1, 1, 7, uint_t(3), 0),
+    "three bits, one word": (uint_t(8), (2, 2), 5, 1, 5, 7, uint_t(3), 0),
+    "seventeen levels far from zero": (int_t(9), (2, 2), 6, 3, 2, 17, uint_t(9), 333),
+    "four bits, copies": (int_t(10), (2, 2), 6, 3, 3, 15, int_t(4), -8),
+    "eight bits of a narrow range": (int_t(48), (1, 2), 6, 2, 3, 254, int_t(8), -127),
+    "eight bits, unsigned": (uint_t(11), (2, 2), 24, 1, 8, 255, uint_t(8), 0),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(pytest.param(case, marks=pytest.mark.full) for case in FULL)])
 def test_cells(case):
-    element, size, m, copies, pe = CASES[case]
-    op = operator(element, size, m, copies)
-    check_cell(op, {"PE": pe}, frames_for(op, 5))
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("case", FULL)
-def test_cells_more(case):
-    element, size, m, copies, pe = FULL[case]
-    op = operator(element, size, m, copies)
+    element, size, m, copies, pe, levels, out, offset = {**CASES, **FULL}[case]
+    op = operator(element, size, m, copies, levels, out, offset)
     check_cell(op, {"PE": pe}, frames_for(op, 5))
 
 
 @pytest.mark.parametrize("case", [*CASES, *FULL])
 def test_no_bubble(case):
-    element, size, m, copies, pe = {**CASES, **FULL}[case]
-    op = operator(element, size, m, copies)
+    element, size, m, copies, pe, levels, out, offset = {**CASES, **FULL}[case]
+    op = operator(element, size, m, copies, levels, out, offset)
     assert simulate(around(op, {"PE": pe}), frames=12).interval == op.cycles({"PE": pe})
 
 
