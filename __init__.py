@@ -1,7 +1,7 @@
 """bitexpert: trained high-capacity binary neural networks as FPGA accelerators, proven equal bit for bit.
 
 The verbs of the command line are functions here: ``train``, ``export``, ``build``, ``simulate``, ``report``,
-``doctor``, ``demo``.
+``doctor``, ``inspect``, ``demo``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = [
     "demo",
     "doctor",
     "export",
+    "inspect",
     "report",
     "simulate",
     "train",

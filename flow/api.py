@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from .build import BuildResult
     from .config import BuildConfig
     from .doctor import Finding
+    from .inspection import ModelReport
     from .simulate import SimulationReport
 
-__all__ = ["build", "demo", "doctor", "export", "report", "simulate", "train"]
+__all__ = ["build", "demo", "doctor", "export", "inspect", "report", "simulate", "train"]
 
 
 def train(
@@ -124,6 +125,18 @@ def doctor() -> list[Finding]:
     from .doctor import examine
 
     return examine()
+
+
+def inspect(model: str | Path) -> ModelReport:
+    """What each node of a QONNX file becomes, and what stands in the way; builds nothing.
+
+    Parameters
+    ----------
+    model : path
+    """
+    from .inspection import inspect_model
+
+    return inspect_model(Path(model))
 
 
 def demo(folder: str | Path, *, fresh: bool = False) -> Any:

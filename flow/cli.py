@@ -198,8 +198,14 @@ def report(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Show what is installed, what is missing, and what each missing thing costs you."""
+def doctor(
+    model: Annotated[Path | None, typer.Argument(help="QONNX file to look at; without it, the installation.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what each node of a model becomes, or what is installed; and what is missing and what to do."""
+    if model is not None:
+        _doctor_model(model, as_json)
+        return
     from .doctor import examine
     from .present import doctor_table
 
@@ -211,6 +217,20 @@ def doctor(as_json: Json = False) -> None:
         console.print(doctor_table(findings))
     if not complete:
         raise typer.Exit(3)
+
+
+def _doctor_model(model: Path, as_json: bool) -> None:
+    from .api import inspect
+    from .present import model_tables
+
+    found = inspect(model)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        for part in model_tables(found):
+            console.print(part, soft_wrap=isinstance(part, str))
+    if found.problems:
+        raise typer.Exit(2)
 
 
 @app.command()

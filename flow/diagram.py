@@ -25,6 +25,11 @@ COLOURS = {
     "FrameHold": "#fbe7a8",
     "Fork": "#eeeeee",
     "TopK": "#d3ecec",
+    "WindowPool": "#e4dcf1",
+    "Concat": "#eeeeee",
+    "Slice": "#eeeeee",
+    "Add": "#f3e3d3",
+    "Affine": "#f3e3d3",
 }
 BOX_W, BOX_H, ROW, LANE = 3.5, 0.72, 1.22, 4.3
 

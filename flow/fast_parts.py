@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import BitexpertError
 from ..hw.ops.sliding_window import SlidingWindow
 from ..hw.ops.threshold import Threshold
-from ..hw.types import StreamType
+from ..hw.types import BIPOLAR, StreamType
 
 __all__ = [
     "BITS",
@@ -172,9 +173,11 @@ def blocks_of(values: np.ndarray, axis: int, lanes: int) -> np.ndarray:
 
 def threshold_tables(op: Threshold, groups: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
     """Thresholds [copy][group][block][lane] and their negations, one word of bits a block."""
-    element = op.stream.element
-    never = op.thresholds > element.max  # max + 1 may not fit the lane: never is not-always
-    limits = np.where(never, element.min, op.thresholds).reshape(op.copies, groups, -1)
+    if op.levels > 1 or op.out != BIPOLAR:
+        raise BitexpertError(f"the fast engine has Threshold to signs alone, not {op.levels} levels as {op.out}")
+    element, thresholds = op.stream.element, op.thresholds[..., 0]
+    never = thresholds > element.max  # max + 1 may not fit the lane: never is not-always
+    limits = np.where(never, element.min, thresholds).reshape(op.copies, groups, -1)
     negate = (op.negate != never).reshape(op.copies, groups, -1).astype(np.uint8)
     return blocks_of(limits, 2, lanes), pack_bits(blocks_of(negate, 2, lanes))[..., 0]
 

@@ -14,7 +14,6 @@ from ..errors import BitexpertError
 from ..hw.graph import Dataflow, Node
 from ..hw.ops.base import Operator
 from ..hw.ops.fifo import Fifo
-from ..hw.ops.matvec import MatVec
 from ..hw.ops.sliding_window import SlidingWindow
 from ..hw.ops.width_convert import WidthConvert
 from ..hw.performance import bottleneck, size_fifos
@@ -223,11 +222,11 @@ class _Chooser:
         self.graph = graph
         self.options = {n.name: _options(n.op) for n in graph.nodes}
         consumers = graph.consumers()
-        # a window and the MatVec behind it are chosen together: they share their SIMD
+        # a window and the MatVec or WindowPool behind it are chosen together: they share the elements of a beat
         self.behind = {
             n.name: consumers[n.outputs[0]][0]
             for n in graph.nodes
-            if isinstance(n.op, SlidingWindow) and isinstance(consumers[n.outputs[0]][0].op, MatVec)
+            if isinstance(n.op, SlidingWindow) and n.outputs[0] in consumers
         }
 
     def choose(self, cycles: int, *, strict: bool) -> Dataflow | None:
@@ -261,12 +260,12 @@ class _Chooser:
         options = self.options[node.name]
         if node.name not in self.behind:
             return [{node.name: o} for o in options]
-        matvec = self.behind[node.name]
-        by_simd = {o.folding["SIMD"]: o for o in options}
+        reader = self.behind[node.name]
+        sending = {o.sends[0]: o for o in options}
         return [
-            {node.name: by_simd[o.folding["SIMD"]], matvec.name: o}
-            for o in self.options[matvec.name]
-            if o.folding["SIMD"] in by_simd
+            {node.name: sending[o.takes[0]], reader.name: o}
+            for o in self.options[reader.name]
+            if o.takes[0] in sending
         ]
 
 

@@ -49,7 +49,7 @@ def as_frames(array: np.ndarray, source: HardwareInput, name: str = "the input")
     array : ndarray
         (N, C, H, W) for a model whose input is NCHW, (N, F) for a flat one. The hardware's own order
         (N, H, W, C) is taken too, where it cannot be mistaken for the other. Integers are what the hardware
-        receives; floats must be such an integer times the model's input scale.
+        receives; floats are what the model takes: such an integer times its input scale, plus its input offset.
     source : HardwareInput
     name : str
         For messages.
@@ -64,7 +64,7 @@ def as_frames(array: np.ndarray, source: HardwareInput, name: str = "the input")
         Names the shape, dtype or value, and what is expected.
     """
     h, w, c = source.shape
-    wanted = f"(N, {c}, {h}, {w})" if source.layout == "NCHW" else f"(N, {c})"
+    wanted = {"NCHW": f"(N, {c}, {h}, {w})", "NHWC": f"(N, {h}, {w}, {c})"}.get(source.layout, f"(N, {c})")
     if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
         raise FramesError(f"{name} has dtype {array.dtype}; use {source.element} values as an integer or float array")
     if source.layout == "NCHW" and array.shape[1:] == (c, h, w):
@@ -78,19 +78,19 @@ def as_frames(array: np.ndarray, source: HardwareInput, name: str = "the input")
     if not len(frames):
         raise FramesError(f"{name} holds no frames")
     if np.issubdtype(array.dtype, np.floating):
-        scaled = frames / source.scale
+        scaled = (frames - source.offset) / source.scale
         values = np.rint(scaled)
         with np.errstate(invalid="ignore"):
             bad = ~np.isfinite(scaled) | (np.abs(scaled - values) > 1e-3)
         if bad.any():
             raise FramesError(
-                f"{name} holds {frames[bad][0]:g}, which is not on the input's grid (integers times {source.scale:g});"
-                f" quantize it first, or give the integers"
+                f"{name} holds {frames[bad][0]:g}, which is not on the input's grid (integers times {source.scale:g}"
+                f"{f' plus {source.offset:g}' if source.offset else ''}); quantize it first, or give the integers"
             )
         frames = values
-    if not source.element.holds(frames):
-        low, high = (int(frames.min()), int(frames.max()))
-        legal = "-1 and +1" if source.element == BIPOLAR else f"{source.element.min}..{source.element.max}"
+    low, high = int(frames.min()), int(frames.max())
+    if not source.element.holds(frames) or low < source.low or high > source.high:
+        legal = "-1 and +1" if source.element == BIPOLAR else f"{source.low}..{source.high}"
         raise FramesError(f"{name} has values from {low} to {high}; the model takes {source.element}: {legal}")
     return np.ascontiguousarray(frames, dtype=np.int64)
 
@@ -100,4 +100,4 @@ def random_frames(source: HardwareInput, count: int, seed: int = 0) -> np.ndarra
     rng = np.random.default_rng(seed)
     if source.element == BIPOLAR:
         return rng.choice(np.array([-1, 1], dtype=np.int64), (count, *source.shape))
-    return rng.integers(source.element.min, source.element.max, (count, *source.shape), endpoint=True)
+    return rng.integers(source.low, source.high, (count, *source.shape), endpoint=True)

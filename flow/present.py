@@ -14,9 +14,10 @@ from .doctor import Finding
 
 if TYPE_CHECKING:
     from .demo import DemoResult
+    from .inspection import ModelReport
     from .simulate import SimulationReport
 
-__all__ = ["demo_summary", "doctor_table", "report_tables", "rung_line", "simulation_summary"]
+__all__ = ["demo_summary", "doctor_table", "model_tables", "report_tables", "rung_line", "simulation_summary"]
 
 
 def rung_line(result: RungResult) -> str:
@@ -124,6 +125,38 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
             )
         )
     return tables
+
+
+def model_tables(report: ModelReport) -> list[Any]:
+    """What ``doctor MODEL`` prints."""
+    rows = [
+        (
+            n.name,
+            n.kind,
+            n.becomes,
+            n.output,
+            f"{n.macs:,}" if n.macs else "",
+            f"{n.weights:,} x {n.weight_bits}" if n.weights else "",
+            f"{n.thresholds:,}" if n.thresholds else "",
+        )
+        for n in report.nodes
+    ]
+    columns = ("node", "kind", "becomes", "what leaves it", "MACs", "weights x bits", "thresholds")
+    parts: list[Any] = [_table(str(report.model), columns, rows, left=4)]
+    if report.problems:
+        parts += [f"[bold red]problem[/]  {escape(p)}" for p in report.problems]
+        parts.append("No accelerator can be built from this file as it is.")
+        return parts
+    total = report.totals
+    parts.append(f"input   {escape(report.input)}")
+    parts.append(f"output  {escape(report.output)}")
+    parts.append(
+        f"total   {total['macs']:,} multiply-accumulates a frame, {total['weights']:,} weights"
+        f" ({total['weight_memory'] / 8192:,.1f} KiB), {total['thresholds']:,} thresholds"
+    )
+    parts += [f"note    {escape(note)}" for note in report.notes]
+    parts.append("[green]Every node has a place in the accelerator[/]: `bitexpert build` can make it.")
+    return parts
 
 
 def demo_summary(result: DemoResult) -> list[Any]:

@@ -87,7 +87,7 @@ def expert_costs(graph: Dataflow, model: Performance) -> list[dict[str, Any]]:
                 "gate_lut": need["lut"] + need["lutram"],
                 "gate_dsp": need["dsp"],
                 "frame_hold_bits": hold.op.depth * graph.beat_bits(hold.inputs[0]),
-                "bank_bits": int(node.op.weights.size),
+                "bank_bits": int(node.op.weights.size) * node.op.weight_bits,
                 "latency_added_cycles": waiting,
                 "throughput_lost_percent": round(100 * (model.interval / slowest - 1), 3),
             }
@@ -115,7 +115,7 @@ def write_estimates(graph: Dataflow, board: Board, folder: Path) -> None:
         "op_and_param_counts": {
             n.name: {
                 "multiply_accumulates": n.op.operations(),
-                "weight_bits": int(n.op.weights.size) if isinstance(n.op, MatVec) else 0,
+                "weight_bits": int(n.op.weights.size) * n.op.weight_bits if isinstance(n.op, MatVec) else 0,
             }
             for n in operators(graph)
         },

@@ -20,10 +20,11 @@ from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
 from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
-from .execute import execute, execute_one_by_one, execute_tensors, integer_scores, output_affine, to_nhwc
+from .execute import execute, execute_one_by_one, execute_tensors, to_nhwc
 from .frames import FramesError, read_array, read_frames
 from .lock import locked
 from .model_file import HardwareInput, as_exported, hardware_input, load_model
+from .scores import OutputForm, largest
 from .templates import write_text
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class _Run:
     streamlined: ModelWrapper
     source: HardwareInput
     frames: np.ndarray
-    scores: np.ndarray  # of the exported model, integers (N, classes)
+    form: OutputForm
+    scores: np.ndarray  # of the exported model: integers (N, elements), in the order of (C, H, W)
     expected: np.ndarray  # what the accelerator must send, (N, H, W, C)
 
     @property
@@ -143,9 +145,13 @@ def _simulate(
     given = read_frames(input_file or folder / "verification" / "input.npy", source)
     frames = given[:samples]
     streamlined = load_model(folder / "streamlined.onnx")
-    scores = _scores(execute(model, frames), streamlined)
-    wanted = _labels(labels, len(given), scores) if labels else None
-    run = _Run(build, model, streamlined, source, frames, scores, _accelerator_output(build.graph, scores))
+    form = OutputForm.of(streamlined)
+    outputs = execute(model, frames)
+    scores = form.integers(outputs)
+    decisions = outputs.reshape(len(outputs), -1) if form.top_k else form.real(scores)
+    wanted = _labels(labels, len(given), decisions, form) if labels else None
+    expected = _accelerator_output(build.graph, form, scores)
+    run = _Run(build, model, streamlined, source, frames, form, scores, expected)
     results = []
     for rung in chosen:
         result = _WORK[rung](run)
@@ -155,7 +161,10 @@ def _simulate(
         if rung == "rtl":
             data = {"source": "simulated RTL", **result.as_dict()}
             write_text(folder / "report" / "rtlsim_performance.json", json.dumps(data, indent=1) + "\n")
-    accuracy = float(np.mean(np.argmax(scores, axis=1) == wanted)) if wanted is not None else None
+    accuracy = None
+    if wanted is not None:
+        chosen_class = decisions[:, 0] if form.top_k else decisions.argmax(axis=1)
+        accuracy = float(np.mean(chosen_class == wanted))
     report = SimulationReport(folder, len(frames), results, accuracy)
     write_text(folder / "verification" / "simulation.json", json.dumps(report.as_dict(), indent=1) + "\n")
     return report
@@ -176,36 +185,33 @@ def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
     return [r for r in RUNGS if r in names]
 
 
-def _labels(path: Path, given: int, scores: np.ndarray) -> np.ndarray:
+def _labels(path: Path, given: int, decisions: np.ndarray, form: OutputForm) -> np.ndarray:
     """Class of each simulated frame; the file has one for each frame of the input, or for each simulated one."""
     labels = read_array(path)
-    count, classes = scores.shape
+    count, classes = decisions.shape
     if labels.ndim != 1 or len(labels) not in (given, count) or not np.issubdtype(labels.dtype, np.integer):
         raise FramesError(
             f"{path} must hold one integer for each of the {given} frames;"
             f" it has {labels.dtype} of shape {labels.shape}"
         )
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.min() < 0 or (labels.max() >= classes and not form.top_k):
         raise FramesError(
             f"{path} has labels from {labels.min()} to {labels.max()}; the network has {classes} classes, from 0"
         )
     return labels[:count]
 
 
-def _scores(output: np.ndarray, streamlined: ModelWrapper) -> np.ndarray:
-    """The integers behind the exported model's output, (N, classes)."""
-    return integer_scores(output.reshape(len(output), -1), *output_affine(streamlined))
-
-
-def _accelerator_output(graph: Dataflow, scores: np.ndarray) -> np.ndarray:
-    """What the accelerator must send for these scores: the scores, or the indices of the largest."""
+def _accelerator_output(graph: Dataflow, form: OutputForm, scores: np.ndarray) -> np.ndarray:
+    """What the accelerator must send for these scores: the scores pixel by pixel, or the indices of the largest."""
+    h, w, c = graph.type_of(graph.outputs[0]).shape
     top = [n.op for n in graph.nodes if isinstance(n.op, TopK)]
     if top:
-        scores = np.argsort(-scores, axis=1, kind="stable")[:, : top[0].k]
-    return scores.reshape(len(scores), *graph.type_of(graph.outputs[0]).shape)
+        return (scores if form.top_k else largest(scores, top[0].k)).reshape(len(scores), h, w, c)
+    return scores.reshape(len(scores), c, h, w).transpose(0, 2, 3, 1)
 
 
 def _scores_differ(rung: str, run: _Run, found: np.ndarray) -> list[Difference]:
+    """Against the integers (N, elements) of a rung that computes what the exported model does."""
     n = len(found)
     difference = first_difference(rung, "output", "scores", run.scores.reshape(n, 1, 1, -1), found.reshape(n, 1, 1, -1))
     return [difference] if difference else []
@@ -218,7 +224,7 @@ def _torch(run: _Run) -> RungResult:
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         outputs, bits = activations(run.build.folder / "model.pt", run.source.to_model(run.frames))
-        differences = _scores_differ("torch", run, _scores(outputs, run.streamlined))
+        differences = _scores_differ("torch", run, run.form.integers(outputs))
         tensors = execute_tensors(run.model, run.frames)
         names = [
             n.output[0]
@@ -246,7 +252,7 @@ def _qonnx(run: _Run) -> RungResult:
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         model = as_exported(run.build.folder / "model.qonnx.onnx")
         rows = execute_one_by_one(model, run.source.to_model(run.frames))
-        return 0, _scores_differ("qonnx", run, _scores(np.concatenate(rows), run.streamlined)), {}
+        return 0, _scores_differ("qonnx", run, run.form.integers(np.concatenate(rows))), {}
 
     return timed("qonnx", len(run.frames), go)
 
@@ -256,7 +262,8 @@ def _streamlined(run: _Run) -> RungResult:
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         output = execute(run.streamlined, run.frames)
-        found = integer_scores(output.reshape(len(output), -1))
+        # the streamlined model keeps the scores of a network that ends in decisions
+        found = run.form.real(output).astype(np.int64) if run.form.top_k else OutputForm.plain_integers(output)
         return 0, _scores_differ("streamlined", run, found), {}
 
     return timed("streamlined", len(run.frames), go)

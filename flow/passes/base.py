@@ -49,6 +49,9 @@ class Pass(Protocol):
 class LibraryPass:
     """A transformation of FINN or qonnx, applied until it finds nothing more to do.
 
+    It may do nothing: if it raises, or changes what the network computes, :func:`bitexpert.flow.streamline.streamline`
+    goes on without it and says so in the record.
+
     Parameters
     ----------
     name : str
@@ -190,7 +193,7 @@ def check_graph(model: ModelWrapper) -> None:
         for tensor in node.input:
             if tensor and tensor not in written:
                 raise ModelError(f"{node.name} ({node.op_type}) reads {tensor}, which nothing before it writes")
-        for tensor in node.output:
+        for tensor in filter(None, node.output):
             if tensor in written:
                 raise ModelError(f"{node.name} ({node.op_type}) writes {tensor}, which is written already")
             written.add(tensor)

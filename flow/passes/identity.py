@@ -21,7 +21,7 @@ _SHAPE_ONLY = ("Expand", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 class RemoveIdentities:
     """Remove Identity, and Expand, Reshape, Transpose, Tile, Pad that change neither shape nor values.
 
-    torch's ``repeat`` exports as Expand (which does nothing there) and Tile.
+    FINN's passes look at neighbours: what does nothing may not stand between them.
     """
 
     name: str = "RemoveIdentities"

@@ -117,8 +117,12 @@ def test_a_second_emission_leaves_nothing_of_the_first(tmp_path, graph):
 # -- memories ---------------------------------------------------------------------------------------
 # cell -> memory parameter -> (words, bits of a word) from the instance's parameters
 SIZES = {
-    "bx_matvec": {"WEIGHTS": lambda p: (p["BANKS"] * p["GROUPS"] * p["NF"] * p["SF"], p["PE"] * p["SIMD"])},
-    "bx_matvec_single": {"WEIGHTS": lambda p: (p["GROUPS"] * p["NF"] * p["SF"], p["PE"] * p["SIMD"])},
+    "bx_matvec": {
+        "WEIGHTS": lambda p: (p["BANKS"] * p["GROUPS"] * p["NF"] * p["SF"], p["PE"] * p["SIMD"] * p["WEIGHT_BITS"])
+    },
+    "bx_matvec_single": {
+        "WEIGHTS": lambda p: (p["GROUPS"] * p["NF"] * p["SF"], p["PE"] * p["SIMD"] * p["WEIGHT_BITS"])
+    },
     "bx_threshold": {"THRESHOLDS": lambda p: (p["COPIES"] * p["BEATS"], p["PE"] * (p["ACC_W"] + 1))},
     "bx_gate": {
         "WEIGHTS": lambda p: (

@@ -1,0 +1,375 @@
+"""The bytes of a model file become a network that is safe to work with: complete, sorted, and of sizes that fit."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BitexpertError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+__all__ = ["DOMAINS", "MOST_ELEMENTS", "ModelError", "first_line", "read_network", "read_proto", "shown"]
+
+#: Domains of the nodes that can be executed here, beside ONNX's own.
+DOMAINS = ("", "ai.onnx", "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn")
+#: Elements of one tensor; as float32 they take 1 GiB.
+MOST_ELEMENTS = 1 << 28
+# protobuf itself reads no more
+_MOST_BYTES = (1 << 31) - 1
+# onnxruntime's oldest
+_OLDEST_OPSET = 7
+_QUANTIZERS = ("Quant", "BipolarQuant", "Trunc")
+_KINDS = (
+    "FLOAT", "DOUBLE", "FLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL",
+)  # fmt: skip
+
+
+class ModelError(BitexpertError):
+    """A model file that cannot be read, or a network that cannot become hardware."""
+
+
+def shown(name: str) -> str:
+    """A name from a file as it may stand in a message: one line, no control characters."""
+    return "".join(c if c.isprintable() else "?" for c in name[:200])
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, as one line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return "".join(c if c.isprintable() else "?" for c in text[:400])
+
+
+def read_proto(path: Path) -> ModelProto:
+    """Read a file; weights that lie in files beside it are brought in, and none is missing or cut off.
+
+    Raises
+    ------
+    ModelError
+        One line: missing, empty, truncated, not ONNX, external data missing or outside the folder, a tensor whose
+        content does not fit its shape, control flow, functions, an opset that cannot be executed.
+    """
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    data = _content(path)
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError:
+        raise ModelError(f"{path} is not an ONNX file, or only a part of one; export or copy it again") from None
+    if not proto.HasField("graph") or not proto.ir_version:
+        raise ModelError(f"{path} is not an ONNX file: it holds no graph")
+    if not proto.graph.node:
+        raise ModelError(f"{path} holds a graph without nodes; export it again")
+    try:
+        _check_parts(proto)
+        for tensor in _tensors(proto.graph):
+            _complete(path, tensor)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return proto
+
+
+def read_network(path: Path) -> ModelProto:
+    """Read a file as a network of one input and one output, batch 1, its nodes in the order of computation.
+
+    Raises
+    ------
+    ModelError
+        As :func:`read_proto`; more than one input or output, sizes that are not fixed, nodes of an unknown domain,
+        names that occur twice, tensors that nothing writes, cycles.
+    """
+    proto = read_proto(path)
+    try:
+        _name_domains(proto)
+        source = _only_input(proto.graph)
+        _sort(proto.graph)
+        _fix_batch(proto.graph, source)
+        # before 4, a constant had to be an input, too
+        proto.ir_version = max(proto.ir_version, 4)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return proto
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(shown, names[:8])) + (", ..." if len(names) > 8 else "") if names else "none"
+
+
+def _called(node: NodeProto) -> str:
+    return f"node {shown(node.name or (node.output[0] if node.output else ''))} ({shown(node.op_type)})"
+
+
+# -- the file ----------------------------------------------------------------------------------------
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; give the .onnx file in it")
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path} is not a file; give the .onnx file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise ModelError(f"{path} is larger than 2 GB, which no ONNX file is; give the .onnx file")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"there is no model file {path}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read the model file {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not data:
+        raise ModelError(f"the model file {path} is empty; export it again")
+    return data
+
+
+def _check_parts(proto: ModelProto) -> None:
+    """Refuse what is not looked at anywhere else, and settle one opset of the standard operators."""
+    from onnx import AttributeProto, defs
+
+    if proto.functions:
+        names = _listed([f.name for f in proto.functions])
+        raise ModelError(f"it holds functions ({names}); inline them with onnx.inliner.inline_local_functions")
+    if proto.graph.sparse_initializer:
+        raise ModelError("it holds sparse weights; export dense ones")
+    for node in proto.graph.node:
+        for a in node.attribute:
+            if a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) or a.HasField("g") or a.graphs:
+                raise ModelError(f"{_called(node)} holds a graph of its own; export the network without control flow")
+            if a.HasField("sparse_tensor") or a.sparse_tensors:
+                raise ModelError(f"{_called(node)} holds sparse numbers; export dense ones")
+    versions = {o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")}
+    if len(versions) != 1:
+        found = ", ".join(map(str, sorted(versions))) or "none"
+        raise ModelError(f"it has to name one opset of ONNX's operators, not {found}; export it again")
+    version, newest = versions.pop(), defs.onnx_opset_version()
+    if not _OLDEST_OPSET <= version <= newest:
+        raise ModelError(f"its opset {version} cannot be executed; export with opset {_OLDEST_OPSET} to {newest}")
+    others = [(o.domain, o.version) for o in proto.opset_import if o.domain not in ("", "ai.onnx")]
+    del proto.opset_import[:]
+    # qonnx takes the first for the standard operators'
+    for domain, number in [("", version), *others]:
+        proto.opset_import.add(domain=domain, version=number)
+
+
+# -- its tensors -------------------------------------------------------------------------------------
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for a in node.attribute:
+            if a.HasField("t"):
+                yield a.t
+            yield from a.tensors
+
+
+def _complete(path: Path, tensor: TensorProto) -> None:
+    """Bring in the numbers of a tensor, and see that they are as many as its shape says."""
+    from onnx import TensorProto, helper
+
+    data = f"the data of {shown(tensor.name) or 'a constant'}"
+    kinds = TensorProto.DataType
+    name = kinds.Name(tensor.data_type) if tensor.data_type in kinds.values() else str(tensor.data_type)
+    if name not in _KINDS:
+        raise ModelError(f"{data} are of the type {name}; use {_KINDS[0]}")
+    count = math.prod(tensor.dims)
+    if min(tensor.dims, default=1) < 0 or count > MOST_ELEMENTS:
+        raise ModelError(f"{data} have the shape {_shape(tensor.dims)}; at most {MOST_ELEMENTS} numbers fit")
+    size = count * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if tensor.data_location == TensorProto.EXTERNAL:
+        _load_external(path, tensor, data, size)
+    if tensor.HasField("raw_data"):
+        found, needed, unit = len(tensor.raw_data), size, "bytes"
+    else:
+        found, needed, unit = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))), count, "numbers"
+    if found != needed:
+        raise ModelError(
+            f"{data} are {found} {unit}, where the shape {_shape(tensor.dims)} needs {needed}; export again"
+        )
+
+
+def _shape(dims: Any) -> str:
+    return f"[{', '.join(map(str, list(dims)[:8]))}{', ...' if len(dims) > 8 else ''}]"
+
+
+def _load_external(path: Path, tensor: TensorProto, data: str, size: int) -> None:
+    """Read weights from a file beside the model; nothing outside its folder is read."""
+    from onnx import TensorProto
+
+    folder = path.resolve().parent
+    entries = {e.key: e.value for e in tensor.external_data}
+    location = entries.get("location", "")
+    try:
+        target = (folder / location).resolve()
+        inside = bool(location) and target.is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not inside:
+        raise ModelError(f"{data} lie outside its folder ({location!r}); refused")
+    if not target.is_file():
+        raise ModelError(f"the file {shown(location)} with {data} is missing; copy it along")
+    try:
+        start, length = int(entries.get("offset") or 0), int(entries.get("length") or size)
+    except ValueError:
+        raise ModelError(f"the place of {data} in {shown(location)} is no number; export it again") from None
+    if start < 0 or length != size:
+        raise ModelError(f"{data} in {shown(location)} is {length} bytes from {start}, where its shape needs {size}")
+    try:
+        with target.open("rb") as file:
+            file.seek(min(start, target.stat().st_size))
+            content = file.read(size)
+    except OSError as error:
+        raise ModelError(f"cannot read {data} from {shown(location)}: {error.strerror}") from None
+    if len(content) < size:
+        raise ModelError(f"the file {shown(location)} with {data} is too short; copy it again")
+    tensor.raw_data = content
+    tensor.data_location = TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+# -- its graph ---------------------------------------------------------------------------------------
+def _name_domains(proto: ModelProto) -> None:
+    """The domain of each node as qonnx knows it."""
+    from .custom_op import DOMAIN
+
+    for node in proto.graph.node:
+        if node.domain not in (*DOMAINS, DOMAIN):
+            raise ModelError(
+                f"{_called(node)} is of the unknown domain {shown(node.domain)!r}; known: ONNX,"
+                f" qonnx.custom_op.general, {DOMAIN}"
+            )
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        if node.op_type in _QUANTIZERS:
+            node.domain = "qonnx.custom_op.general"
+
+
+def _only_input(graph: GraphProto) -> Any:
+    """The input that is no constant; the others are removed."""
+    constants = {t.name for t in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in constants]
+    if len(inputs) != 1:
+        raise ModelError(f"a network needs one input, this has {len(inputs)}: {_listed([i.name for i in inputs])}")
+    if len(graph.output) != 1:
+        names = _listed([o.name for o in graph.output])
+        raise ModelError(f"a network needs one output, this has {len(graph.output)}: {names}")
+    only = inputs[0]
+    for value in list(graph.input):
+        if value.name in constants:
+            graph.input.remove(value)
+    return only
+
+
+def _sort(graph: GraphProto) -> None:
+    """Order of computation; each tensor is written once."""
+    writer: dict[str, int] = {}
+    for names in ([t.name for t in graph.initializer], [i.name for i in graph.input]):
+        twice = [name for name, count in Counter(names).items() if count > 1 or not name]
+        if twice:
+            raise ModelError(f"two constants or inputs have the same name, or none: {_listed(twice)}; export it again")
+    given = {t.name for t in (*graph.initializer, *graph.input)}
+    nodes = list(graph.node)
+    for number, node in enumerate(nodes):
+        if not any(node.output):
+            raise ModelError(f"{_called(node)} writes nothing; export it again")
+        for tensor in filter(None, node.output):
+            if tensor in writer or tensor in given:
+                raise ModelError(f"{_called(node)} writes {shown(tensor)}, which is written already")
+            writer[tensor] = number
+    readers: list[list[int]] = [[] for _ in nodes]
+    missing = [0] * len(nodes)
+    for number, node in enumerate(nodes):
+        for tensor in filter(None, node.input):
+            if tensor in writer:
+                readers[writer[tensor]].append(number)
+                missing[number] += 1
+            elif tensor not in given:
+                raise ModelError(f"{_called(node)} reads {shown(tensor)}, which nothing writes")
+    for value in graph.output:
+        if value.name not in writer:
+            raise ModelError(f"nothing writes the output {shown(value.name)}")
+    if all(writer[t] < number for number, node in enumerate(nodes) for t in node.input if t in writer):
+        return
+    ready, order = [n for n, count in enumerate(missing) if not count], []
+    while ready:
+        number = ready.pop()
+        order.append(number)
+        for reader in readers[number]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                ready.append(reader)
+    if len(order) < len(nodes):
+        stuck = [_called(n) for n, count in zip(nodes, missing, strict=True) if count]
+        raise ModelError(f"nodes wait for each other in a circle: {', '.join(stuck[:4])}; export it again")
+    del graph.node[:]
+    graph.node.extend(nodes[n] for n in order)
+
+
+def _fix_batch(graph: GraphProto, tensor: Any) -> None:
+    """Batch 1; everything else has to be fixed already."""
+    from onnx import TensorProto
+
+    kind = tensor.type.tensor_type.elem_type
+    if kind != TensorProto.FLOAT:
+        found = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else kind
+        raise ModelError(
+            f"the input {shown(tensor.name)} is of the type {found}; export with a float input, and annotate it"
+            " with set_tensor_datatype where integers enter"
+        )
+    dims = tensor.type.tensor_type.shape.dim
+    if not dims:
+        raise ModelError(f"the input {shown(tensor.name)} has no shape; export with a fixed size")
+    batch = dims[0].dim_value
+    for position, dim in enumerate(dims):
+        if position == 0:
+            dim.Clear()
+            dim.dim_value = 1
+        elif dim.dim_value < 1:
+            found = shown(dim.dim_param) or (dim.dim_value if dim.HasField("dim_value") else "unknown")
+            raise ModelError(
+                f"dimension {position} of the input {shown(tensor.name)} is not fixed ({found});"
+                " export with a fixed size"
+            )
+    if math.prod(d.dim_value for d in dims) > MOST_ELEMENTS:
+        shape = _shape([d.dim_value for d in dims])
+        raise ModelError(f"the input {shown(tensor.name)} has the shape {shape}; at most {MOST_ELEMENTS} numbers fit")
+    # what the file says of shapes may carry a symbolic batch, or its own; inferred anew
+    graph.output[0].type.tensor_type.ClearField("shape")
+    written = {t for n in graph.node for t in n.output}
+    kept = [i for i in graph.value_info if batch == 1 and i.name in written and _is_fixed(i)]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    if batch > 1:
+        _reshape_one(graph, tensor.name, batch)
+
+
+def _is_fixed(info: Any) -> bool:
+    kind = info.type.tensor_type
+    return kind.HasField("shape") and all(d.dim_value > 0 for d in kind.shape.dim)
+
+
+def _reshape_one(graph: GraphProto, source: str, batch: int) -> None:
+    """Shapes that activations are brought to begin with the batch of the export: make it 1."""
+    from onnx import numpy_helper
+
+    constants = {t.name: t for t in graph.initializer}
+    made = {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.HasField("t")}
+    depends = {source}
+    for node in graph.node:
+        if depends.isdisjoint(node.input):
+            continue
+        depends.update(filter(None, node.output))
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[0] not in depends:
+            continue
+        wanted = constants.get(node.input[1], made.get(node.input[1]))
+        shape = None if wanted is None else numpy_helper.to_array(wanted).reshape(-1)
+        if shape is not None and shape.size and shape[0] == batch:
+            name, number = f"{node.output[0]}_shape", 0
+            while name in constants or name in depends:
+                name, number = f"{node.output[0]}_shape_{number}", number + 1
+            one = numpy_helper.from_array(np.array([1, *shape[1:]], dtype=np.int64), name)
+            graph.initializer.append(one)
+            constants[name] = one
+            node.input[1] = name
