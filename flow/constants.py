@@ -83,29 +83,36 @@ def fold_constants(model: ModelWrapper) -> ModelWrapper:
 
 
 def _fold_once(model: ModelWrapper) -> bool:
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
     graph = model.graph
+    types = {i.name: i.type.tensor_type for i in (*graph.input, *graph.value_info, *graph.output)}
     shapes = {
-        i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
-        for i in (*graph.input, *graph.value_info, *graph.output)
-        if i.type.tensor_type.HasField("shape") and all(d.dim_value > 0 for d in i.type.tensor_type.shape.dim)
+        name: [d.dim_value for d in kind.shape.dim]
+        for name, kind in types.items()
+        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
     }
     opset = next(o.version for o in model.model.opset_import if not o.domain)
     constants = {t.name: t for t in graph.initializer}
-    left = []
+    left, room = [], MOST_ELEMENTS
     for node in graph.node:
-        results = None
-        if node.output[0] != graph.output[0].name and not node.domain and node.op_type not in _STAY:
-            if node.op_type == "Shape" and node.input[0] in shapes:
-                results = {node.output[0]: _shape_of(node, shapes[node.input[0]])}
-            elif all(t in constants for t in node.input if t) and all(_fits(shapes.get(t)) for t in node.output if t):
-                arrays = {t: numpy_helper.to_array(constants[t]) for t in node.input if t}
-                results = _computed(node, arrays, opset)
-        if results is None:
+        arrays = None
+        if node.output[0] == graph.output[0].name or node.domain or node.op_type in _STAY:
+            pass  # stays
+        elif node.op_type == "Shape" and node.input[0] in shapes:
+            arrays = [_shape_of(node, shapes[node.input[0]])]
+        elif node.op_type == "CastLike" and node.input[0] in constants and node.input[1] in types:
+            kind = helper.tensor_dtype_to_np_dtype(types[node.input[1]].elem_type)
+            arrays = [numpy_helper.to_array(constants[node.input[0]]).astype(kind)]
+        elif all(t in constants for t in node.input if t) and all(t in shapes for t in node.output if t):
+            room -= sum(math.prod(shapes[t]) for t in node.output if t)
+            if room < 0:
+                raise ModelError(f"the constants behind {shown(node.name)} ({shown(node.op_type)}) fill the memory")
+            arrays = _computed(node, {t: numpy_helper.to_array(constants[t]) for t in node.input if t}, opset)
+        if arrays is None:
             left.append(node)
             continue
-        for name, array in results.items():
+        for name, array in zip([t for t in node.output if t], arrays, strict=True):
             constants[name] = numpy_helper.from_array(array, name)
             graph.initializer.append(constants[name])
     folded = len(left) < len(graph.node)
@@ -114,16 +121,12 @@ def _fold_once(model: ModelWrapper) -> bool:
     return folded
 
 
-def _fits(shape: list[int] | None) -> bool:
-    return shape is not None and math.prod(shape) <= MOST_ELEMENTS
-
-
 def _shape_of(node: NodeProto, shape: list[int]) -> np.ndarray:
     ends = {a.name: a.i for a in node.attribute}
     return np.array(shape[ends.get("start", 0) : ends.get("end", len(shape))], dtype=np.int64)
 
 
-def _computed(node: NodeProto, arrays: dict[str, np.ndarray], opset: int) -> dict[str, np.ndarray]:
+def _computed(node: NodeProto, arrays: dict[str, np.ndarray], opset: int) -> list[np.ndarray]:
     import onnxruntime
     from onnx import ValueInfoProto, helper
 
@@ -138,13 +141,13 @@ def _computed(node: NodeProto, arrays: dict[str, np.ndarray], opset: int) -> dic
     try:
         alone = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
         session = onnxruntime.InferenceSession(alone.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        results = dict(zip(names, session.run(names, arrays), strict=True))
+        results = session.run(names, arrays)
     except Exception as error:  # onnxruntime raises what it likes on an odd node
         raise ModelError(
             f"{shown(node.name)} ({shown(node.op_type)}) is constant, but cannot be computed: {first_line(error)};"
             " export it again"
         ) from error
-    if any(not isinstance(r, np.ndarray) or r.dtype.kind not in "fiub" for r in results.values()):
+    if any(not isinstance(r, np.ndarray) or r.dtype.kind not in "fiub" for r in results):
         raise ModelError(f"{shown(node.name)} ({shown(node.op_type)}) makes no numbers; export it again")
     return results
 

@@ -113,6 +113,8 @@ def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.nd
         shape = ", ".join(map(str, source.shape))
         raise ModelError(f"the model takes frames of shape (N, {shape}), not {frames.shape}")
     size = max(1, min(len(frames), CHUNK_BYTES // max(1, _bytes_per_frame(model))))
+    if any(model.get_tensor_shape(name)[:1] != [1] for name in activations(model)):
+        size = 1  # a tensor whose first dimension is not the batch would mix the frames
     batched: ModelWrapper | None = None
     for start in range(0, len(frames), size):
         part = source.to_model(frames[start : start + size])

@@ -29,7 +29,7 @@ from .scores import OutputForm, largest
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-__all__ = ["LOWERED", "LoweringError", "check_lowering", "first_hold_depth", "lower"]
+__all__ = ["LOWERED", "LoweringError", "check_lowering", "first_hold_depth", "lower", "wired"]
 
 #: Kinds of nodes that a streamlined model may have.
 LOWERED = tuple(HANDLERS)
@@ -98,6 +98,11 @@ def lower(model: ModelWrapper, *, top_k: int = 0) -> Dataflow:
     return Dataflow(nodes, (_INPUT,), outputs, tensors, _meta(walk, form, k))
 
 
+def wired(graph: Dataflow, frames: np.ndarray) -> np.ndarray:
+    """Frames (N, H, W, C) in the shape that the graph's first operator reads: a linear layer takes them flat."""
+    return frames.reshape(len(frames), *graph.type_of(graph.inputs[0]).shape)
+
+
 def check_lowering(model: ModelWrapper, graph: Dataflow, frames: np.ndarray) -> int:
     """Run both on frames and compare every stream that equals a tensor, and the outputs.
 
@@ -119,11 +124,11 @@ def check_lowering(model: ModelWrapper, graph: Dataflow, frames: np.ndarray) -> 
     LoweringError
         Names stream, frame, pixel, channel, the value expected (the model's) and found.
     """
-    values = graph.run(frames)
+    values = graph.run(wired(graph, frames))
     tensors = execute_tensors(model, frames)
     producers = graph.producers()
     out = graph.outputs[0]
-    expected = {s: to_nhwc(tensors[t]) for s, t in graph.tensors.items() if s in values}
+    expected = {s: to_nhwc(tensors[t]).reshape(values[s].shape) for s, t in graph.tensors.items() if s in values}
     if out not in expected:
         scores = to_nhwc(tensors[model.graph.output[0].name]).reshape(len(frames), -1)
         expected[out] = largest(scores, values[out].shape[-1]).reshape(values[out].shape)

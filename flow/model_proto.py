@@ -335,9 +335,9 @@ def _fix_batch(graph: GraphProto, tensor: Any) -> None:
     if math.prod(d.dim_value for d in dims) > MOST_ELEMENTS:
         shape = _shape([d.dim_value for d in dims])
         raise ModelError(f"the input {shown(tensor.name)} has the shape {shape}; at most {MOST_ELEMENTS} numbers fit")
-    # what the file says of shapes may carry a symbolic batch, or its own; inferred anew
+    # what the file says of shapes may carry a symbolic batch, or its own; inferred anew, but for what only the file knows
     graph.output[0].type.tensor_type.ClearField("shape")
-    written = {t for n in graph.node for t in n.output}
+    written = {t for n in graph.node if n.domain for t in n.output}
     kept = [i for i in graph.value_info if batch == 1 and i.name in written and _is_fixed(i)]
     del graph.value_info[:]
     graph.value_info.extend(kept)

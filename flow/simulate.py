@@ -23,6 +23,7 @@ from .build import BuildResult, open_build
 from .execute import execute, execute_one_by_one, execute_tensors, to_nhwc
 from .frames import FramesError, read_array, read_frames
 from .lock import locked
+from .lower import wired
 from .model_file import HardwareInput, as_exported, hardware_input, load_model
 from .scores import OutputForm, largest
 from .templates import write_text
@@ -81,7 +82,8 @@ class _Run:
     model: ModelWrapper
     streamlined: ModelWrapper
     source: HardwareInput
-    frames: np.ndarray
+    frames: np.ndarray  # as the model's input has them, (N, H, W, C)
+    wired: np.ndarray  # as the graph's first operator reads them
     form: OutputForm
     scores: np.ndarray  # of the exported model: integers (N, elements), in the order of (C, H, W)
     expected: np.ndarray  # what the accelerator must send, (N, H, W, C)
@@ -151,7 +153,7 @@ def _simulate(
     decisions = outputs.reshape(len(outputs), -1) if form.top_k else form.real(scores)
     wanted = _labels(labels, len(given), decisions, form) if labels else None
     expected = _accelerator_output(build.graph, form, scores)
-    run = _Run(build, model, streamlined, source, frames, form, scores, expected)
+    run = _Run(build, model, streamlined, source, frames, wired(build.graph, frames), form, scores, expected)
     results = []
     for rung in chosen:
         result = _WORK[rung](run)
@@ -286,13 +288,13 @@ def _reference(run: _Run) -> RungResult:
         }
         chosen = {name: np.zeros(count, np.int64) for name, (_, count) in experts.items()}
         first = 0
-        for part in chunks(graph, run.frames):
+        for part in chunks(graph, run.wired):
             values = graph.run(part)
             for name, (token, count) in experts.items():
                 chosen[name] += np.bincount(values[token].reshape(-1), minlength=count)
             stop = first + len(part)
-            tensors = execute_tensors(run.streamlined, part)
-            expected = {stream: to_nhwc(tensors[tensor]) for stream, tensor in graph.tensors.items()}
+            tensors = execute_tensors(run.streamlined, run.frames[first:stop])
+            expected = {s: to_nhwc(tensors[tensor]).reshape(values[s].shape) for s, tensor in graph.tensors.items()}
             found = output_differences("reference", graph, run.expected[first:stop], values[graph.outputs[0]])
             differences = merge(differences, found + compare_values("reference", graph, expected, values), first)
             first = stop
@@ -304,7 +306,7 @@ def _reference(run: _Run) -> RungResult:
 def _outputs_first(rung: str, run: _Run, result: RungResult) -> RungResult:
     """Add the comparison of the reference's outputs, which the rung was held against, with the exported model."""
     graph = run.build.graph
-    found = np.concatenate([graph.run(part)[graph.outputs[0]] for part in chunks(graph, run.frames)])
+    found = np.concatenate([graph.run(part)[graph.outputs[0]] for part in chunks(graph, run.wired)])
     differences = output_differences(rung, graph, run.expected, found) + result.differences
     mismatches = sum(d.count for d in differences)
     return RungResult(rung, result.samples, mismatches, result.seconds, result.streams, differences, result.extra)
@@ -312,14 +314,14 @@ def _outputs_first(rung: str, run: _Run, result: RungResult) -> RungResult:
 
 def _fast(run: _Run) -> RungResult:
     """The network compiled to C++."""
-    return fast_rung(run.build.graph, run.build.folder / "fast", run.work, run.frames, expected=run.expected)
+    return fast_rung(run.build.graph, run.build.folder / "fast", run.work, run.wired, expected=run.expected)
 
 
 def _hls(run: _Run) -> RungResult:
     """C-simulation of the HLS design; also leaves golden frames for Vitis' own C-simulation."""
     graph = run.build.graph
-    write_golden(graph, graph.run(run.frames[:GOLDEN_FRAMES]), run.build.folder / "verification" / "hls")
-    result = hls_rung(graph, run.build.folder / "hls", run.work, run.frames)
+    write_golden(graph, graph.run(run.wired[:GOLDEN_FRAMES]), run.build.folder / "verification" / "hls")
+    result = hls_rung(graph, run.build.folder / "hls", run.work, run.wired)
     return _outputs_first("hls", run, result)
 
 
@@ -330,7 +332,7 @@ def _rtl(run: _Run) -> RungResult:
         run.build.graph,
         run.build.folder / "rtl",
         run.work,
-        run.frames,
+        run.wired,
         model_interval=promise["interval_cycles"],
         model_latency=promise["latency_cycles"],
     )

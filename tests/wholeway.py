@@ -11,7 +11,7 @@ from bitexpert.flow.emit_fast import emit_fast
 from bitexpert.flow.execute import execute_one_by_one
 from bitexpert.flow.fold import fold
 from bitexpert.flow.frames import random_frames
-from bitexpert.flow.lower import check_lowering, lower
+from bitexpert.flow.lower import check_lowering, lower, wired
 from bitexpert.flow.model_file import as_exported, hardware_input, load_model
 from bitexpert.flow.scores import OutputForm, largest
 from bitexpert.flow.streamline import streamline
@@ -26,7 +26,7 @@ BOARD = load_board("pynq-z2")
 def accelerator(path: Path, frames: int = 30, seed: int = 0) -> tuple[Dataflow, np.ndarray]:
     """Take a file to the integer reference; every output must be what qonnx computes from the file as it is.
 
-    Returns the lowered graph and the frames.
+    Returns the lowered graph, and the frames in the shape that it takes.
     """
     model = load_model(path)
     source = hardware_input(model)
@@ -39,6 +39,7 @@ def accelerator(path: Path, frames: int = 30, seed: int = 0) -> tuple[Dataflow, 
     expected = form.integers(exported)
     if not form.top_k and isinstance(graph.nodes[-1].op, TopK):
         expected = largest(expected, graph.nodes[-1].op.k)
+    inputs = wired(graph, inputs)
     found = graph.run(inputs)[graph.outputs[0]].transpose(0, 3, 1, 2).reshape(frames, -1)
     wrong = np.argwhere(found != expected)
     assert not len(wrong), f"{len(wrong)} of {found.size} integers differ, first {wrong[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..passes.base import attribute
 from ..passes.supported import unsupported
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["RULES"]
 
 
-def _step(b: Builder, node: NodeProto, value: Value, kind: str, operand: np.ndarray) -> None:
-    """Give a node's output one step more; the operand has the shape of a tensor with batch."""
-    operand = np.asarray(operand, dtype=np.float32)
+def _step(b: Builder, node: NodeProto, value: Value, kind: str, constant: ArrayLike) -> None:
+    """Give a node's output one step more; the constant has the shape of a tensor with batch."""
+    operand = np.asarray(constant, dtype=np.float32)
     if not np.isfinite(operand).all() and kind not in ("Max", "Min"):
         raise unsupported(node, "one of its constants is not finite", "train again, then export again")
     if kind == "Div" and (operand == 0).any():
@@ -71,10 +72,9 @@ def _sum_of_two(b: Builder, node: NodeProto) -> None:
     remedy = "give both branches one power-of-two scale (a quantizer shared by both)"
     ratios = []
     for form in forms:
-        unit = forms[0].scale if (forms[0].scale != 0).all() else None
-        if unit is None:
+        if (form.scale == 0).any():
             raise unsupported(node, "one of the tensors that it adds is scaled by 0", remedy)
-        ratios.append(np.unique(np.float32(form.scale / unit)))
+        ratios.append(np.unique(np.float32(form.scale / forms[0].scale)))
     if any(len(r) != 1 for r in ratios):
         raise unsupported(node, "the tensors that it adds are scaled differently, channel by channel", remedy)
     found = common_scale(np.array([float(r[0]) for r in ratios]))
@@ -157,12 +157,11 @@ def _relu(b: Builder, node: NodeProto) -> None:
 
 
 def _clip(b: Builder, node: NodeProto) -> None:
-    low, high = b.optional(node, 1), b.optional(node, 2)
-    low = attribute(node, "min") if low is None else low
-    high = attribute(node, "max") if high is None else high
+    given = b.optional(node, 1), b.optional(node, 2)
     value = b.plain(node)
     b.values[node.output[0]] = value
-    for kind, limit in (("Max", low), ("Min", high)):
+    for kind, key, constant in (("Max", "min", given[0]), ("Min", "max", given[1])):
+        limit = attribute(node, key) if constant is None else np.asarray(constant)
         if limit is not None:
             if np.isnan(limit).any():
                 raise unsupported(node, "one of its limits is not a number", "export again with finite limits")

@@ -35,7 +35,8 @@ def _gate_source(b: Builder, node: NodeProto, value: Value, weights: np.ndarray)
         raise unsupported(node, f"its gate's weights {list(weights.shape)} do not fit {value.shape[0]} channels")
     base, places = b.gathered(value, node)
     folded = np.zeros((len(weights), base.shape[0]))
-    np.add.at(folded, (slice(None), places), weights * source.factors)
+    for place, column in zip(places.tolist(), (weights * source.factors).T, strict=True):
+        folded[:, place] += column
     return base.tensor, folded
 
 

@@ -199,7 +199,8 @@ def _folded(integers: np.ndarray, factors: np.ndarray, places: np.ndarray, depth
     if np.array_equal(places, np.arange(depth)):
         return scaled
     result = np.zeros((integers.shape[0], depth, *integers.shape[2:]), dtype=np.int64)
-    np.add.at(result, (slice(None), places), scaled)
+    for place, column in zip(places.tolist(), np.moveaxis(scaled, 1, 0), strict=True):
+        result[:, place] += column
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -205,8 +206,8 @@ def _constant(b: Builder, node: NodeProto, found: Constant) -> Constant:
         scale = _parameter(b, node, 1, "scale")
         integers = np.where(values >= 0, 1, -1)
     elif node.op_type in ("Quant", "IntQuant"):
-        scale, *rest = _settings(b, node)
-        quantize, _, _ = _quantized(node, scale, *rest)
+        scale, zero, bits, signed, narrow, mode = _settings(b, node)
+        quantize, _, _ = _quantized(node, scale, zero, bits, signed, narrow, mode)
         integers = quantize(values)
     else:
         raise unsupported(node, "it quantizes a constant", "use Quant or BipolarQuant for weights")
@@ -278,9 +279,7 @@ def _thresholds(b: Builder, node: NodeProto, value: Value, quantizer: Quantizer)
         start, stop = b.extent(channels, base, value)
         if np.bincount(channels - start, minlength=stop - start).all():
             source, channels = b.sliced(source, start, stop, node), channels - start
-        levels = bisect(
-            lambda integers, c=columns: level(c, integers), len(columns), source.low, source.high, quantizer.steps
-        )
+        levels = bisect(partial(level, columns), len(columns), source.low, source.high, quantizer.steps)
         made, places = _emit(b, node, source, channels, levels, quantizer, len(bases) == 1)
         pixels = made.size // made.shape[0]
         result[lanes] = (places[:, None] * pixels + np.arange(pixels)).reshape(len(columns), *value.shape[1:]) + room

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["NEUTRAL", "Affine", "Base", "Border", "Constant", "Step", "Value", "whole"]
 
@@ -138,7 +139,7 @@ class Value:
         """Largest integer, before the steps."""
         return max(b.high for b in self.bases)
 
-    def step(self, kind: str, operand: np.ndarray) -> Value:
+    def step(self, kind: str, operand: ArrayLike) -> Value:
         """With one more step; the operand is one that the tensor's shape can be broadcast with."""
         spread = np.broadcast_to(np.asarray(operand, dtype=np.float32), self.shape)
         return replace(self, steps=(*self.steps, Step(kind, spread)))
