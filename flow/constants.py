@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .model_proto import MOST_ELEMENTS, ModelError, first_line, shown
+from .model_proto import MOST_ELEMENTS, ModelError, called, first_line, shown
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -44,13 +44,12 @@ def check_shapes(model: ModelWrapper) -> None:
             known = dims is not None and all(d.HasField("dim_value") for d in dims)
             if dims is None or not known:
                 raise ModelError(
-                    f"the shape of {shown(tensor)}, written by {shown(node.name)} ({shown(node.op_type)}), is unknown;"
-                    " export with fixed sizes"
+                    f"the shape of {shown(tensor)}, written by {called(node)}, is unknown; export with fixed sizes"
                 )
             sizes = [d.dim_value for d in dims]
             if min(sizes, default=1) < 1 or math.prod(sizes) > MOST_ELEMENTS:
                 raise ModelError(
-                    f"{shown(node.name)} ({shown(node.op_type)}) makes a tensor of the shape {sizes}; sizes have to be"
+                    f"{called(node)} makes a tensor of the shape {sizes}; sizes have to be"
                     f" positive, and at most {MOST_ELEMENTS} numbers fit: look at its attributes"
                 )
 
@@ -98,8 +97,9 @@ def _fold_once(model: ModelWrapper) -> bool:
     for node in graph.node:
         arrays = None
         if node.output[0] == graph.output[0].name or node.domain or node.op_type in _STAY:
-            pass  # stays
-        elif node.op_type == "Shape" and node.input[0] in shapes:
+            left.append(node)
+            continue
+        if node.op_type == "Shape" and node.input[0] in shapes:
             arrays = [_shape_of(node, shapes[node.input[0]])]
         elif node.op_type == "CastLike" and node.input[0] in constants and node.input[1] in types:
             kind = helper.tensor_dtype_to_np_dtype(types[node.input[1]].elem_type)
@@ -107,7 +107,7 @@ def _fold_once(model: ModelWrapper) -> bool:
         elif all(t in constants for t in node.input if t) and all(t in shapes for t in node.output if t):
             room -= sum(math.prod(shapes[t]) for t in node.output if t)
             if room < 0:
-                raise ModelError(f"the constants behind {shown(node.name)} ({shown(node.op_type)}) fill the memory")
+                raise ModelError(f"the constants behind {called(node)} fill the memory")
             arrays = _computed(node, {t: numpy_helper.to_array(constants[t]) for t in node.input if t}, opset)
         if arrays is None:
             left.append(node)
@@ -130,6 +130,9 @@ def _computed(node: NodeProto, arrays: dict[str, np.ndarray], opset: int) -> lis
     import onnxruntime
     from onnx import ValueInfoProto, helper
 
+    divisor = arrays[node.input[1]] if node.op_type in ("Div", "Mod") else np.ones(1)
+    if divisor.dtype.kind in "iu" and not divisor.all():
+        raise ModelError(f"{called(node)} divides by 0; export it again")
     inputs = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in arrays.items()
@@ -144,11 +147,10 @@ def _computed(node: NodeProto, arrays: dict[str, np.ndarray], opset: int) -> lis
         results = session.run(names, arrays)
     except Exception as error:  # onnxruntime raises what it likes on an odd node
         raise ModelError(
-            f"{shown(node.name)} ({shown(node.op_type)}) is constant, but cannot be computed: {first_line(error)};"
-            " export it again"
+            f"{called(node)} is constant, but cannot be computed: {first_line(error)}; export it again"
         ) from error
     if any(not isinstance(r, np.ndarray) or r.dtype.kind not in "fiub" for r in results):
-        raise ModelError(f"{shown(node.name)} ({shown(node.op_type)}) makes no numbers; export it again")
+        raise ModelError(f"{called(node)} makes no numbers; export it again")
     return results
 
 
@@ -179,7 +181,7 @@ def fold_transposes(model: ModelWrapper) -> None:
             if array.ndim != rank:
                 continue
             name = quantizer.input[i]
-            while name in constants and readers[quantizer.input[i]] > 1:
+            while readers[quantizer.input[i]] > 1 and (name in constants or name in readers):
                 name += "_transposed"
             turned = numpy_helper.from_array(np.ascontiguousarray(array.transpose(order)), name)
             if name in constants:

@@ -19,8 +19,6 @@ __all__ = [
     "execute",
     "execute_one_by_one",
     "execute_tensors",
-    "integer_scores",
-    "output_affine",
     "to_nhwc",
 ]
 
@@ -28,7 +26,7 @@ __all__ = [
 CHUNK_BYTES = 1 << 28
 
 
-def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
+def execute(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> np.ndarray:
     """What the model gives for each frame.
 
     Parameters
@@ -37,6 +35,8 @@ def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
         As :func:`load_model` returns it, at any stage of streamlining.
     frames : ndarray of int, shape (N, H, W, C)
         The integers that enter the accelerator (see :func:`hardware_input`).
+    exact : bool
+        Without the rounding inside sums of products (``flow/exact.py``).
 
     Returns
     -------
@@ -48,7 +48,7 @@ def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
         The frames have another shape, or a node cannot be executed.
     """
     out = model.graph.output[0].name
-    return np.concatenate([part[out] for part in _chunks(model, frames)])
+    return np.concatenate([part[out] for part in _chunks(model, frames, exact)])
 
 
 def execute_one_by_one(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
@@ -58,10 +58,10 @@ def execute_one_by_one(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
         return np.concatenate([_run(model, row[None])[out] for row in values])
 
 
-def execute_tensors(model: ModelWrapper, frames: np.ndarray) -> dict[str, np.ndarray]:
+def execute_tensors(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> dict[str, np.ndarray]:
     """As :func:`execute`, all activations: tensor name to float32 ndarray of shape (N, ...)."""
     names = activations(model)
-    parts = [{n: part[n] for n in names} for part in _chunks(model, frames)]
+    parts = [{n: part[n] for n in names} for part in _chunks(model, frames, exact)]
     return {n: np.concatenate([part[n] for part in parts]) for n in names}
 
 
@@ -77,36 +77,12 @@ def activations(model: ModelWrapper) -> list[str]:
     return names
 
 
-def output_affine(model: ModelWrapper) -> tuple[float, float]:
-    """(scale, bias): the exported network's output is scale * this model's output + bias."""
-    scale = model.get_metadata_prop("output_scale")
-    bias = model.get_metadata_prop("output_bias")
-    return float(scale or 1.0), float(bias or 0.0)
-
-
-def integer_scores(outputs: np.ndarray, scale: float = 1.0, bias: float = 0.0) -> np.ndarray:
-    """The integers behind scores that a network gives as ``scale * integer + bias``.
-
-    Raises
-    ------
-    ModelError
-        A score does not lie on that grid.
-    """
-    steps = (outputs.astype(np.float64) - bias) / scale
-    integers = np.rint(steps)
-    wrong = ~(np.abs(steps - integers) <= 0.05)  # not a number is wrong, too
-    if wrong.any():
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ModelError(f"score {outputs[place]:g} at {place} is no multiple of {scale:g} above {bias:g}")
-    return integers.astype(np.int64)
-
-
 def to_nhwc(tensor: np.ndarray) -> np.ndarray:
     """A tensor (N, C, H, W) or (N, C) in the order of the streams: (N, H, W, C)."""
     return tensor.transpose(0, 2, 3, 1) if tensor.ndim == 4 else tensor.reshape(len(tensor), 1, 1, -1)
 
 
-def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def _chunks(model: ModelWrapper, frames: np.ndarray, exact: bool) -> Iterator[dict[str, np.ndarray]]:
     source = hardware_input(model)
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[1:] != source.shape or not len(frames):
@@ -121,13 +97,17 @@ def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.nd
         with quiet():
             if batched is None or len(part) != size:
                 batched = _with_batch(model, len(part))
-            yield _run(batched, part)
+            yield _run(batched, part, exact)
 
 
-def _run(model: ModelWrapper, part: np.ndarray) -> dict[str, np.ndarray]:
+def _run(model: ModelWrapper, part: np.ndarray, exact: bool = False) -> dict[str, np.ndarray]:
     from qonnx.core.onnx_exec import execute_onnx
 
+    from .exact import run_exactly
+
     try:
+        if exact:
+            return run_exactly(model, {model.graph.input[0].name: part})
         return execute_onnx(model, {model.graph.input[0].name: part}, return_full_exec_context=True)
     except ModelError:
         raise

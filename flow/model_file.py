@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .constants import check_shapes, fold_constants, fold_transposes, infer_shapes
 from .model_input import HardwareInput, hardware_input
-from .model_proto import DOMAINS, ModelError, first_line, read_network, read_proto, shown
+from .model_proto import DOMAINS, ModelError, called, first_line, read_network, read_proto, shown
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -142,9 +142,7 @@ def _check_mode(model: ModelWrapper) -> None:
             mode = model.get_initializer(node.input[2])
             training = mode is None or bool(mode.any())
         if training:
-            raise ModelError(
-                f"{shown(node.name)} ({node.op_type}) is in training mode; call model.eval() before the export"
-            )
+            raise ModelError(f"{called(node)} is in training mode; call model.eval() before the export")
 
 
 def _check_batch(model: ModelWrapper) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..hw.types import BIPOLAR, Element, int_t, uint_t
-from .model_proto import ModelError, shown
+from .model_proto import ModelError, called, shown
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -149,10 +149,6 @@ def _readers(model: ModelWrapper, tensor: str) -> list[NodeProto]:
     return [n for n in model.graph.node if tensor in n.input]
 
 
-def _called(node: NodeProto) -> str:
-    return f"{shown(node.name)} ({shown(node.op_type)})"
-
-
 def _annotated(model: ModelWrapper, tensor: str) -> tuple[Element, tuple[int, int] | None] | None:
     kind = model.get_tensor_datatype(tensor)
     if kind.name == "BIPOLAR":
@@ -204,7 +200,7 @@ def _way_to_quantizer(model: ModelWrapper, tensor: str) -> tuple[list[_Scalar], 
     while True:
         readers = _readers(model, tensor)
         if len(readers) != 1:
-            found = ", ".join(map(_called, readers[:4])) or "nothing"
+            found = ", ".join(map(called, readers[:4])) or "nothing"
             raise ModelError(f"the input {name} is real-valued and read by {found} without one quantizer; {_REMEDY}")
         node = readers[0]
         if node.op_type in _QUANTIZERS and node.input[0] == tensor:
@@ -212,7 +208,7 @@ def _way_to_quantizer(model: ModelWrapper, tensor: str) -> tuple[list[_Scalar], 
         step = _scalar(model, node)
         if step is not None:
             if step.gain == 0:
-                raise ModelError(f"{_called(node)} multiplies the input {name} by 0; export the network again")
+                raise ModelError(f"{called(node)} multiplies the input {name} by 0; export the network again")
             steps.append(step)
         elif node.op_type not in _VIEWS or node.input[0] != tensor:
             constant = node.op_type in ("Mul", "Div", "Add", "Sub", "BatchNormalization")
@@ -221,7 +217,7 @@ def _way_to_quantizer(model: ModelWrapper, tensor: str) -> tuple[list[_Scalar], 
                 if constant
                 else _REMEDY
             )
-            raise ModelError(f"the input {name} is real-valued and read by {_called(node)}; {advice}")
+            raise ModelError(f"the input {name} is real-valued and read by {called(node)}; {advice}")
         tensor = node.output[0]
 
 
@@ -235,7 +231,7 @@ def _quantized(model: ModelWrapper, tensor: str, frame: tuple[int, int, int], la
     scale, offset = unit / gain, -shift / gain
     ends = np.array([scale, offset], dtype=np.float32)
     if not np.isfinite(ends).all() or ends[0] == 0:
-        raise ModelError(f"what stands between the input {shown(tensor)} and {_called(node)} leaves float32's range")
+        raise ModelError(f"what stands between the input {shown(tensor)} and {called(node)} leaves float32's range")
     source = HardwareInput(tensor, element, frame, layout, scale, offset, limits)
     integers = np.array([-1, 1]) if element == BIPOLAR else np.arange(source.low, source.high + 1)
 
@@ -257,7 +253,7 @@ def _quantized(model: ModelWrapper, tensor: str, frame: tuple[int, int, int], la
     wrong = integers[result(values) != integers]
     if len(wrong):
         raise ModelError(
-            f"no input makes {_called(node)} give its integer {wrong[0]}: the numbers in front of it round it away;"
+            f"no input makes {called(node)} give its integer {wrong[0]}: the numbers in front of it round it away;"
             " quantize the input with ROUND and one scale, or annotate it as UINT8"
         )
     table = np.zeros(source.high - source.low + 1, np.float32)
@@ -273,19 +269,19 @@ def _quantizer(model: ModelWrapper, node: NodeProto) -> _Quantizer:
     count = 2 if node.op_type == "BipolarQuant" else 4
     constants = [model.get_initializer(name) for name in node.input[1:count]]
     if len(constants) != count - 1 or any(c is None or not c.size or (c != c.flat[0]).any() for c in constants):
-        raise ModelError(f"the input quantizer {_called(node)} needs one constant scale for all channels")
+        raise ModelError(f"the input quantizer {called(node)} needs one constant scale for all channels")
     scale, *rest = (np.float32(c.flat[0]) for c in constants)
     if not np.isfinite(scale) or scale == 0:
-        raise ModelError(f"the input quantizer {_called(node)} has the scale {scale:g}; it must be positive")
+        raise ModelError(f"the input quantizer {called(node)} has the scale {scale:g}; it must be positive")
     if node.op_type == "BipolarQuant":
         return BIPOLAR, None, abs(float(scale)), lambda x: np.where(x >= 0, 1, -1)
     from qonnx.custom_op.general.intquant import int_quant, max_int, min_int, resolve_rounding_mode
 
     zero, bits = rest
     if zero != 0:
-        raise ModelError(f"the input quantizer {_called(node)} has a zero point; export it with zero point 0")
+        raise ModelError(f"the input quantizer {called(node)} has a zero point; export it with zero point 0")
     if not np.isfinite(bits) or bits != int(bits) or not 1 <= bits <= 16:
-        raise ModelError(f"the input quantizer {_called(node)} has {bits:g} bits; quantize the input to 1..8 bits")
+        raise ModelError(f"the input quantizer {called(node)} has {bits:g} bits; quantize the input to 1..8 bits")
     attributes = {a.name: a for a in node.attribute}
     signed = bool(attributes["signed"].i) if "signed" in attributes else True
     narrow = bool(attributes["narrow"].i) if "narrow" in attributes else False
@@ -293,7 +289,7 @@ def _quantizer(model: ModelWrapper, node: NodeProto) -> _Quantizer:
     try:
         resolve_rounding_mode(mode)
     except ValueError:
-        message = f"the input quantizer {_called(node)} has the rounding mode {shown(mode)!r}; use ROUND"
+        message = f"the input quantizer {called(node)} has the rounding mode {shown(mode)!r}; use ROUND"
         raise ModelError(message) from None
 
     def integers(x: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..errors import BitexpertError
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-__all__ = ["DOMAINS", "MOST_ELEMENTS", "ModelError", "first_line", "read_network", "read_proto", "shown"]
+__all__ = ["DOMAINS", "MOST_ELEMENTS", "ModelError", "called", "first_line", "read_network", "read_proto", "shown"]
 
 #: Domains of the nodes that can be executed here, beside ONNX's own.
 DOMAINS = ("", "ai.onnx", "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn")
@@ -26,6 +26,10 @@ _MOST_BYTES = (1 << 31) - 1
 # onnxruntime's oldest
 _OLDEST_OPSET = 7
 _QUANTIZERS = ("Quant", "BipolarQuant", "Trunc")
+# Attributes that onnx and onnxruntime divide by, unasked: a 0 would end the process.
+_POSITIVE = (
+    "strides", "dilations", "kernel_shape", "group", "blocksize", "block_size", "num_outputs", "num_groups",
+)  # fmt: skip
 _KINDS = (
     "FLOAT", "DOUBLE", "FLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL",
 )  # fmt: skip
@@ -103,8 +107,9 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(shown, names[:8])) + (", ..." if len(names) > 8 else "") if names else "none"
 
 
-def _called(node: NodeProto) -> str:
-    return f"node {shown(node.name or (node.output[0] if node.output else ''))} ({shown(node.op_type)})"
+def called(node: NodeProto) -> str:
+    """A node as it may stand in a message: its name, else what it writes, and its kind."""
+    return f"{shown(node.name or (node.output[0] if node.output else ''))} ({shown(node.op_type)})"
 
 
 # -- the file ----------------------------------------------------------------------------------------
@@ -138,9 +143,12 @@ def _check_parts(proto: ModelProto) -> None:
     for node in proto.graph.node:
         for a in node.attribute:
             if a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) or a.HasField("g") or a.graphs:
-                raise ModelError(f"{_called(node)} holds a graph of its own; export the network without control flow")
+                raise ModelError(f"{called(node)} holds a graph of its own; export the network without control flow")
+            if a.name in _POSITIVE and min([a.i] if a.type == AttributeProto.INT else a.ints, default=1) < 1:
+                numbers = a.i if a.type == AttributeProto.INT else list(a.ints)
+                raise ModelError(f"{called(node)} has {a.name} {numbers}; it has to be at least 1")
             if a.HasField("sparse_tensor") or a.sparse_tensors:
-                raise ModelError(f"{_called(node)} holds sparse numbers; export dense ones")
+                raise ModelError(f"{called(node)} holds sparse numbers; export dense ones")
     versions = {o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")}
     if len(versions) != 1:
         found = ", ".join(map(str, sorted(versions))) or "none"
@@ -237,7 +245,7 @@ def _name_domains(proto: ModelProto) -> None:
     for node in proto.graph.node:
         if node.domain not in (*DOMAINS, DOMAIN):
             raise ModelError(
-                f"{_called(node)} is of the unknown domain {shown(node.domain)!r}; known: ONNX,"
+                f"{called(node)} is of the unknown domain {shown(node.domain)!r}; known: ONNX,"
                 f" qonnx.custom_op.general, {DOMAIN}"
             )
         if node.domain == "ai.onnx":
@@ -273,10 +281,10 @@ def _sort(graph: GraphProto) -> None:
     nodes = list(graph.node)
     for number, node in enumerate(nodes):
         if not any(node.output):
-            raise ModelError(f"{_called(node)} writes nothing; export it again")
+            raise ModelError(f"{called(node)} writes nothing; export it again")
         for tensor in filter(None, node.output):
             if tensor in writer or tensor in given:
-                raise ModelError(f"{_called(node)} writes {shown(tensor)}, which is written already")
+                raise ModelError(f"{called(node)} writes {shown(tensor)}, which is written already")
             writer[tensor] = number
     readers: list[list[int]] = [[] for _ in nodes]
     missing = [0] * len(nodes)
@@ -286,7 +294,7 @@ def _sort(graph: GraphProto) -> None:
                 readers[writer[tensor]].append(number)
                 missing[number] += 1
             elif tensor not in given:
-                raise ModelError(f"{_called(node)} reads {shown(tensor)}, which nothing writes")
+                raise ModelError(f"{called(node)} reads {shown(tensor)}, which nothing writes")
     for value in graph.output:
         if value.name not in writer:
             raise ModelError(f"nothing writes the output {shown(value.name)}")
@@ -301,7 +309,7 @@ def _sort(graph: GraphProto) -> None:
             if not missing[reader]:
                 ready.append(reader)
     if len(order) < len(nodes):
-        stuck = [_called(n) for n, count in zip(nodes, missing, strict=True) if count]
+        stuck = [called(n) for n, count in zip(nodes, missing, strict=True) if count]
         raise ModelError(f"nodes wait for each other in a circle: {', '.join(stuck[:4])}; export it again")
     del graph.node[:]
     graph.node.extend(nodes[n] for n in order)
@@ -335,7 +343,7 @@ def _fix_batch(graph: GraphProto, tensor: Any) -> None:
     if math.prod(d.dim_value for d in dims) > MOST_ELEMENTS:
         shape = _shape([d.dim_value for d in dims])
         raise ModelError(f"the input {shown(tensor.name)} has the shape {shape}; at most {MOST_ELEMENTS} numbers fit")
-    # what the file says of shapes may carry a symbolic batch, or its own; inferred anew, but for what only the file knows
+    # shapes in the file may carry a symbolic batch, or its own: inferred anew, but for nodes that onnx does not know
     graph.output[0].type.tensor_type.ClearField("shape")
     written = {t for n in graph.node if n.domain for t in n.output}
     kept = [i for i in graph.value_info if batch == 1 and i.name in written and _is_fixed(i)]

@@ -66,8 +66,8 @@ def streamline(
 ) -> tuple[ModelWrapper, list[PassRecord]]:
     """Turn quantizers, scales and batch normalization into integer thresholds.
 
-    After each pass that changed anything the graph is checked for validity and run on the samples. A pass of ours that
-    changes what the network computes stops the build; one of FINN's is left out.
+    After each pass that changed anything the graph is checked for validity and run on the samples, with exact sums
+    (``flow/exact.py``). A pass of ours that changes what the network computes stops the build; one of FINN's is left out.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def streamline(
         A pass changed an output; names the pass and the first node that differs.
     """
     passes = pipeline() if passes is None else passes
-    outputs = execute(model, samples)
+    outputs = execute(model, samples, exact=True)
     if not np.isfinite(outputs).all():
         raise ModelError("the network gives scores that are not finite; train again, then export again")
     records = []
@@ -155,7 +155,7 @@ def _compare(
 ) -> None:
     """Raise StreamlineError if the outputs differ from those of the network as exported."""
     form = OutputForm.of(after)
-    found = execute(after, samples)
+    found = execute(after, samples, exact=True)
     expected = expected.reshape(len(samples), -1).astype(np.float64)
     real = form.real(found)
     if expected.shape == real.shape:
@@ -187,7 +187,7 @@ def _first_difference(before: ModelWrapper, after: ModelWrapper, samples: np.nda
     A tensor of the same name comes first; but a pass may rename, or move a factor to the other side of a
     node, so a tensor counts as known if any old one equals it up to a factor and an offset a channel.
     """
-    old, new = execute_tensors(before, samples), execute_tensors(after, samples)
+    old, new = (execute_tensors(m, samples, exact=True) for m in (before, after))
     for name in activations(after):
         node = next((n for n in after.graph.node if name in n.output), None)
         if node is None:

@@ -16,7 +16,7 @@ from wholeway import accelerator
 class Weight(SignedBinaryWeightPerTensorConst):
     """A power of two: float32 sums of such weights are exact, so that no tie hangs on rounding."""
 
-    scaling_const = 0.125
+    scaling_const = 0.1
 
 
 class Weight2(Int8WeightPerTensorFloat):
