@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_exactly", "undecided"]
 
-# Rounding noise of a float32 sum, as a part of the largest number in the tensor.
+# Rounding noise of a float32 sum, as a part of the largest number on the way to it.
 _NOISE = 1e-5
 _DECIDE = ("BipolarQuant", "Quant", "IntQuant", "MultiThreshold", "Sign", "ArgMax", "TopK")
 
@@ -102,7 +102,7 @@ def undecided(model: ModelWrapper, frames: np.ndarray, which: np.ndarray) -> np.
     Returns
     -------
     ndarray of int
-        Those of ``which`` in which the first quantizer or decision that differs read numbers that differ by noise only.
+        Those of ``which`` in which the first quantizer or decision that differs reads numbers that differ by noise only.
     """
     from .execute import execute_tensors
 
@@ -113,10 +113,12 @@ def undecided(model: ModelWrapper, frames: np.ndarray, which: np.ndarray) -> np.
 
 def _tied(model: ModelWrapper, rounded: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> bool:
     """Whether the first decision that differs reads numbers that differ by noise only."""
+    largest = 0.0  # since the last decision: what is summed, and what becomes of it
     for node in model.graph.node:
-        if node.op_type not in _DECIDE or node.input[0] not in exact:
-            continue
-        if not np.array_equal(rounded[node.output[-1]], exact[node.output[-1]]):
-            read = exact[node.input[0]].astype(np.float64)
-            return bool(np.abs(rounded[node.input[0]] - read).max() <= _NOISE * np.abs(read).max())
+        decides = node.op_type in _DECIDE and node.input[0] in exact
+        if decides and not np.array_equal(rounded[node.output[-1]], exact[node.output[-1]]):
+            error = np.abs(rounded[node.input[0]].astype(np.float64) - exact[node.input[0]]).max()
+            return bool(error <= _NOISE * largest)
+        values = [float(np.abs(exact[t]).max(initial=0.0)) for t in node.output if t in exact]
+        largest = max([0.0 if decides else largest, *values])
     return False

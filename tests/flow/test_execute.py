@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from bitexpert.flow import execute as module
-from bitexpert.flow.execute import execute, execute_tensors, integer_scores, to_nhwc
+from bitexpert.flow.execute import execute, execute_tensors, to_nhwc
 from bitexpert.flow.frames import random_frames
 from bitexpert.flow.model_file import ModelError, hardware_input, load_model
 from flownets import Padded, export_module
@@ -34,13 +34,6 @@ def test_frames_of_a_wrong_shape(model):
         execute(model, np.ones((3, 2, 9, 7), int))
     with pytest.raises(ModelError, match="not"):
         execute(model, np.ones((0, 9, 7, 2), int))
-
-
-def test_integers_behind_scores():
-    scores = np.array([[3.0, 3.25], [2.5, -1.0]], np.float32)
-    assert integer_scores(scores, 0.25, 3.0).tolist() == [[0, 1], [-2, -16]]
-    with pytest.raises(ModelError, match=r"score 3.1 at \(0, 1\) is no multiple of 0.25 above 3"):
-        integer_scores(np.array([[3.0, 3.1]]), 0.25, 3.0)
 
 
 def test_order_of_the_streams():
