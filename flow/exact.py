@@ -102,7 +102,8 @@ def undecided(model: ModelWrapper, frames: np.ndarray, which: np.ndarray) -> np.
     Returns
     -------
     ndarray of int
-        Those of ``which`` in which the first quantizer or decision that differs reads numbers that differ by noise only.
+        Those of ``which`` in which the first quantizer or decision that differs reads numbers that differ by noise
+        only.
     """
     from .execute import execute_tensors
 

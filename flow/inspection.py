@@ -25,6 +25,7 @@ __all__ = ["ModelReport", "NodeReport", "inspect_model"]
 
 # Frames on which the passes are checked here; a build takes more.
 _FRAMES = 2
+_QUANTIZERS = ("Quant", "BipolarQuant", "IntQuant", "MultiThreshold")
 _VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Identity", "Dropout", "Cast")
 
 
@@ -189,7 +190,7 @@ def _folded(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation
     readers = consumers(model, node.output[0])
     if all(model.get_initializer(t) is not None for t in node.input if t):
         return f"weights of {', '.join(shown(r.name) for r in readers)}"
-    if node.op_type in ("Quant", "BipolarQuant", "IntQuant", "MultiThreshold"):
+    if node.op_type in _QUANTIZERS:
         return "defines the integers that enter"
     if node.op_type in _VIEWS:
         return "an order of the stream"
@@ -208,5 +209,7 @@ def _folded(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation
         operations = made.get(reader.name, [])
         if any(isinstance(o.op, Threshold) for o in operations):
             return f"thresholds of {shown(reader.name)}"
+        if reader.op_type in _QUANTIZERS and not operations:
+            return "in front of the input, left to the host"
         queue += [r for t in reader.output for r in consumers(model, t)]
-    return "scale and offset of the output, left to the host"
+    return "behind the output, left to the host"

@@ -145,7 +145,10 @@ def model_tables(report: ModelReport) -> list[Any]:
         for n in report.nodes
     ]
     columns = ("node", "kind", "becomes", "what leaves it", "MACs", "weights x bits", "thresholds")
-    parts: list[Any] = [_table(str(report.model), columns, rows, left=4)]
+    table = _table(str(report.model), columns, rows, left=4)
+    for column in table.columns[:3]:  # long names are broken, numbers are not
+        column.no_wrap, column.overflow = False, "fold"
+    parts: list[Any] = [table]
     if report.problems:
         parts += [f"[bold red]problem[/]  {escape(p)}" for p in report.problems]
         parts.append("No accelerator can be built from this file as it is.")
