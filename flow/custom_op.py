@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import NodeProto
+from onnx.helper import make_node
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.base import CustomOp
 
@@ -147,11 +148,14 @@ class ExpertConv(CustomOp):
         return [shape[0], self._attribute("out_channels"), oh, ow]
 
     def make_shape_compatible_op(self, model):
-        """A constant of the right shape; weights are not looked at, their shapes may be unknown still."""
+        """A constant of the right shape; weights are not looked at, their shapes may be unknown still.
+
+        Where the input's shape is unknown, too, a node of which ONNX knows nothing: the next inference finds more.
+        """
         shape = model.get_tensor_shape(self.onnx_node.input[0])
         known = model.get_tensor_shape(self.onnx_node.output[0])
         if not shape and not known:
-            raise ValueError(f"{self.onnx_node.name}: the shape of its input {self.onnx_node.input[0]} is unknown")
+            return make_node("Unknown", [self.onnx_node.input[0]], [self.onnx_node.output[0]], domain=DOMAIN)
         return super().make_const_shape_op(self.output_shape(shape) if shape else known)
 
     def infer_node_datatype(self, model) -> None:

@@ -26,7 +26,7 @@ __all__ = [
 CHUNK_BYTES = 1 << 28
 
 
-def execute(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> np.ndarray:
+def execute(model: ModelWrapper, frames: np.ndarray) -> np.ndarray:
     """What the model gives for each frame.
 
     Parameters
@@ -35,8 +35,6 @@ def execute(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> 
         As :func:`load_model` returns it, at any stage of streamlining.
     frames : ndarray of int, shape (N, H, W, C)
         The integers that enter the accelerator (see :func:`hardware_input`).
-    exact : bool
-        Without the rounding inside sums of products (``flow/exact.py``).
 
     Returns
     -------
@@ -48,7 +46,7 @@ def execute(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> 
         The frames have another shape, or a node cannot be executed.
     """
     out = model.graph.output[0].name
-    return np.concatenate([part[out] for part in _chunks(model, frames, exact)])
+    return np.concatenate([part[out] for part in _chunks(model, frames)])
 
 
 def execute_one_by_one(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
@@ -58,10 +56,10 @@ def execute_one_by_one(model: ModelWrapper, values: np.ndarray) -> np.ndarray:
         return np.concatenate([_run(model, row[None])[out] for row in values])
 
 
-def execute_tensors(model: ModelWrapper, frames: np.ndarray, *, exact: bool = False) -> dict[str, np.ndarray]:
+def execute_tensors(model: ModelWrapper, frames: np.ndarray) -> dict[str, np.ndarray]:
     """As :func:`execute`, all activations: tensor name to float32 ndarray of shape (N, ...)."""
     names = activations(model)
-    parts = [{n: part[n] for n in names} for part in _chunks(model, frames, exact)]
+    parts = [{n: part[n] for n in names} for part in _chunks(model, frames)]
     return {n: np.concatenate([part[n] for part in parts]) for n in names}
 
 
@@ -82,7 +80,7 @@ def to_nhwc(tensor: np.ndarray) -> np.ndarray:
     return tensor.transpose(0, 2, 3, 1) if tensor.ndim == 4 else tensor.reshape(len(tensor), 1, 1, -1)
 
 
-def _chunks(model: ModelWrapper, frames: np.ndarray, exact: bool) -> Iterator[dict[str, np.ndarray]]:
+def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     source = hardware_input(model)
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[1:] != source.shape or not len(frames):
@@ -97,17 +95,13 @@ def _chunks(model: ModelWrapper, frames: np.ndarray, exact: bool) -> Iterator[di
         with quiet():
             if batched is None or len(part) != size:
                 batched = _with_batch(model, len(part))
-            yield _run(batched, part, exact)
+            yield _run(batched, part)
 
 
-def _run(model: ModelWrapper, part: np.ndarray, exact: bool = False) -> dict[str, np.ndarray]:
+def _run(model: ModelWrapper, part: np.ndarray) -> dict[str, np.ndarray]:
     from qonnx.core.onnx_exec import execute_onnx
 
-    from .exact import run_exactly
-
     try:
-        if exact:
-            return run_exactly(model, {model.graph.input[0].name: part})
         return execute_onnx(model, {model.graph.input[0].name: part}, return_full_exec_context=True)
     except ModelError:
         raise
@@ -127,6 +121,8 @@ def _bytes_per_frame(model: ModelWrapper) -> int:
 
 def _with_batch(model: ModelWrapper, size: int) -> ModelWrapper:
     """A copy whose activations have ``size`` frames (qonnx's ChangeBatchSize forgets all shapes)."""
+    if size == 1:
+        return model
     model = copy.deepcopy(model)
     names = set(activations(model))
     graph = model.graph

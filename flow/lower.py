@@ -29,7 +29,7 @@ from .scores import OutputForm, largest
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-__all__ = ["LOWERED", "LoweringError", "check_lowering", "first_hold_depth", "lower", "wired"]
+__all__ = ["LOWERED", "LoweringError", "check_lowering", "first_hold_depth", "leaving", "lower", "wired"]
 
 #: Kinds of nodes that a streamlined model may have.
 LOWERED = tuple(HANDLERS)
@@ -79,12 +79,12 @@ def lower(model: ModelWrapper, *, top_k: int = 0) -> Dataflow:
     last = producer_of(model, name)
     assert last is not None
     result = walk.value(last, name)
-    if result.order is not None:
-        raise unsupported(last, "its results would leave in another order", "leave Flatten at the end out")
     stream, form = result.stream, OutputForm.of(model)
     if form.top_k and top_k not in (0, form.top_k):
         raise ModelError(f"the network gives the {form.top_k} largest itself; top_k={top_k} does not fit that")
     if k := top_k or form.top_k:
+        if result.order is not None:
+            raise unsupported(last, "it decides over pixels", "decide over the classes of a vector")
         if form.scale.size > 1 or form.bias.size > 1:
             raise ModelError(
                 f"top_k={k}: the scores are scaled or shifted class by class, which only the host does;"
@@ -95,12 +95,21 @@ def lower(model: ModelWrapper, *, top_k: int = 0) -> Dataflow:
         except OperatorError as error:
             raise ModelError(f"top_k={k} does not fit the network: {error}") from None
     nodes, tensors, outputs = _insert_forks(walk.nodes, walk.names, walk.tensors, (stream,))
-    return Dataflow(nodes, (_INPUT,), outputs, tensors, _meta(walk, form, k))
+    return Dataflow(nodes, (_INPUT,), outputs, tensors, _meta(walk, form, k, result.order))
 
 
 def wired(graph: Dataflow, frames: np.ndarray) -> np.ndarray:
     """Frames (N, H, W, C) in the shape that the graph's first operator reads: a linear layer takes them flat."""
     return frames.reshape(len(frames), *graph.type_of(graph.inputs[0]).shape)
+
+
+def leaving(graph: Dataflow, integers: np.ndarray) -> np.ndarray:
+    """What the accelerator sends for a network's integers (N, elements) in the order of (C, H, W): (N, H, W, C)."""
+    h, w, c = graph.type_of(graph.outputs[0]).shape
+    places = graph.meta.get("output_places")
+    if places is not None:
+        return integers[:, places].reshape(len(integers), h, w, c)
+    return integers.reshape(len(integers), c, h, w).transpose(0, 2, 3, 1)
 
 
 def check_lowering(model: ModelWrapper, graph: Dataflow, frames: np.ndarray) -> int:
@@ -130,8 +139,11 @@ def check_lowering(model: ModelWrapper, graph: Dataflow, frames: np.ndarray) -> 
     out = graph.outputs[0]
     expected = {s: to_nhwc(tensors[t]).reshape(values[s].shape) for s, t in graph.tensors.items() if s in values}
     if out not in expected:
-        scores = to_nhwc(tensors[model.graph.output[0].name]).reshape(len(frames), -1)
-        expected[out] = largest(scores, values[out].shape[-1]).reshape(values[out].shape)
+        scores = tensors[model.graph.output[0].name].reshape(len(frames), -1)
+        if graph.meta["top_k"]:
+            expected[out] = largest(scores, graph.meta["top_k"]).reshape(values[out].shape)
+        else:
+            expected[out] = leaving(graph, scores)
     for stream in graph.streams():
         if stream not in expected:
             continue
@@ -142,7 +154,7 @@ def check_lowering(model: ModelWrapper, graph: Dataflow, frames: np.ndarray) -> 
     return len(expected)
 
 
-def _meta(walk: Walk, form: OutputForm, top_k: int) -> dict[str, Any]:
+def _meta(walk: Walk, form: OutputForm, top_k: int, places: np.ndarray | None) -> dict[str, Any]:
     model = walk.model
     properties = {p.key: p.value for p in model.graph.metadata_props}
     source = hardware_input(model)
@@ -160,6 +172,7 @@ def _meta(walk: Walk, form: OutputForm, top_k: int) -> dict[str, Any]:
         "input_offset": offset,
         "output_scale": _number_or_list(form.scale),
         "output_bias": _number_or_list(form.bias),
+        "output_places": None if places is None else places.tolist(),
         "output_order": None if form.order is None else form.order.tolist(),
         "top_k": top_k,
         "class_names": _class_names(classes),

@@ -29,8 +29,8 @@ def rung_line(result: RungResult) -> str:
         measured, model = result.extra["cycles_per_frame"], result.extra["model_cycles_per_frame"]
         line += f"; {measured:,.1f} cycles/frame (cycle model {model:,.1f})"
     if ties := result.extra.get("ties"):
-        line += f"\n    [yellow]{ties} samples hang on a tie[/] that the rounding of float32 sums decides otherwise than"
-        line += " exact sums, which the accelerator computes"
+        line += f"\n    [yellow]{ties} samples hang on a tie[/] that the rounding of float32 sums decides otherwise"
+        line += " than integers, with which the accelerator computes"
     for layer, counts in result.extra.get("experts_chosen", {}).items():
         never = [str(i) for i, count in enumerate(counts) if not count]
         if never:

@@ -20,14 +20,14 @@ from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
 from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
-from .exact import undecided
 from .execute import execute, execute_one_by_one, execute_tensors, to_nhwc
 from .frames import FramesError, read_array, read_frames
 from .lock import locked
-from .lower import wired
+from .lower import leaving, wired
 from .model_file import HardwareInput, as_exported, hardware_input, load_model
 from .scores import OutputForm, largest
 from .templates import write_text
+from .ties import undecided
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -149,8 +149,12 @@ def _simulate(
     frames = given[:samples]
     streamlined = load_model(folder / "streamlined.onnx")
     form = OutputForm.of(streamlined)
-    outputs = execute(model, frames, exact=True)
+    outputs = execute(model, frames)
     scores = form.integers(outputs)
+    integers = execute(streamlined, frames)
+    ours = form.real(integers).astype(np.int64) if form.top_k else OutputForm.plain_integers(integers)
+    tied = _tied(model, frames, ours, scores)
+    scores[tied] = ours[tied]
     decisions = outputs.reshape(len(outputs), -1) if form.top_k else form.real(scores)
     wanted = _labels(labels, len(given), decisions, form) if labels else None
     expected = _accelerator_output(build.graph, form, scores)
@@ -204,13 +208,19 @@ def _labels(path: Path, given: int, decisions: np.ndarray, form: OutputForm) -> 
     return labels[:count]
 
 
+def _tied(model: ModelWrapper, frames: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Frames that differ, and may: their result hangs on the rounding of float32 sums."""
+    differing = np.flatnonzero((found != wanted).any(axis=1))
+    return differing[undecided(model, frames[differing])]
+
+
 def _accelerator_output(graph: Dataflow, form: OutputForm, scores: np.ndarray) -> np.ndarray:
     """What the accelerator must send for these scores: the scores pixel by pixel, or the indices of the largest."""
     h, w, c = graph.type_of(graph.outputs[0]).shape
     top = [n.op for n in graph.nodes if isinstance(n.op, TopK)]
     if top:
         return (scores if form.top_k else largest(scores, top[0].k)).reshape(len(scores), h, w, c)
-    return scores.reshape(len(scores), c, h, w).transpose(0, 2, 3, 1)
+    return leaving(graph, scores)
 
 
 def _scores_differ(rung: str, run: _Run, found: np.ndarray) -> list[Difference]:
@@ -252,14 +262,14 @@ def _torch(run: _Run) -> RungResult:
 def _qonnx(run: _Run) -> RungResult:
     """The exported file as it is, by qonnx, one sample at a time.
 
-    Its float32 sums are rounded, so that a tie may fall otherwise than in exact arithmetic: such samples are counted.
+    Its float32 sums are rounded, so that a tie may fall otherwise than among integers: such samples are counted.
     """
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         model = as_exported(run.build.folder / "model.qonnx.onnx")
         rows = execute_one_by_one(model, run.source.to_model(run.frames))
         found = run.form.integers(rows)
-        tied = undecided(run.model, run.frames, np.flatnonzero((found != run.scores).any(axis=1)))
+        tied = _tied(run.model, run.frames, found, run.scores)
         found[tied] = run.scores[tied]
         return 0, _scores_differ("qonnx", run, found), {"ties": len(tied)} if len(tied) else {}
 

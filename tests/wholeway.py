@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 from bitexpert.flow.board import load_board
 from bitexpert.flow.emit_fast import emit_fast
-from bitexpert.flow.exact import undecided
-from bitexpert.flow.execute import execute, execute_one_by_one
+from bitexpert.flow.execute import execute_one_by_one
 from bitexpert.flow.fold import fold
 from bitexpert.flow.frames import random_frames
-from bitexpert.flow.lower import check_lowering, lower, wired
+from bitexpert.flow.lower import check_lowering, leaving, lower, wired
 from bitexpert.flow.model_file import as_exported, hardware_input, load_model
-from bitexpert.flow.scores import OutputForm, largest
+from bitexpert.flow.scores import OutputForm
 from bitexpert.flow.streamline import streamline
+from bitexpert.flow.ties import undecided
 from bitexpert.hw.graph import Dataflow
-from bitexpert.hw.ops.topk import TopK
 from bitexpert.sim.fast import FastEngine, build_fast
 from cellbench import check_graph
 
@@ -36,19 +35,15 @@ def accelerator(path: Path, frames: int = 30, seed: int = 0) -> tuple[Dataflow, 
     graph = lower(after)
     check_lowering(after, graph, inputs)
     form = OutputForm.of(after)
-    exact = form.integers(execute(model, inputs, exact=True))
-    exported = form.integers(execute_one_by_one(as_exported(path), source.to_model(inputs)))
-    tied = undecided(model, inputs, np.flatnonzero((exported != exact).any(axis=1)))
-    exported[tied] = exact[tied]
-    assert np.array_equal(exported, exact)
-    expected = exact
-    if not form.top_k and isinstance(graph.nodes[-1].op, TopK):
-        expected = largest(expected, graph.nodes[-1].op.k)
-    inputs = wired(graph, inputs)
-    found = graph.run(inputs)[graph.outputs[0]].transpose(0, 3, 1, 2).reshape(frames, -1)
+    expected = form.integers(execute_one_by_one(as_exported(path), source.to_model(inputs)))
+    expected = (expected if form.top_k else leaving(graph, expected)).reshape(frames, -1)
+    found = graph.run(wired(graph, inputs))[graph.outputs[0]].reshape(frames, -1)
+    differing = np.flatnonzero((found != expected).any(axis=1))
+    tied = differing[undecided(model, inputs[differing])]
+    expected[tied] = found[tied]
     wrong = np.argwhere(found != expected)
     assert not len(wrong), f"{len(wrong)} of {found.size} integers differ, first {wrong[0]}"
-    return graph, inputs
+    return graph, wired(graph, inputs)
 
 
 def in_hardware(graph: Dataflow, inputs: np.ndarray, *, target_fps: float | None = 1.0, hls: bool = True) -> None:

@@ -85,7 +85,7 @@ def layer_input(node: NodeProto, value: Value, groups: int, padded_with: float |
             raise unsupported(
                 node,
                 f"its padding of {padded_with:g} is none of the values that the tensor can have",
-                "pad with 0, or with the least value of the quantizer in front",
+                "pad right behind a quantizer, with 0 or with its least value",
             )
         border = int(whole_numbers[0])
     return Input(factors, scales, offset, border)
