@@ -144,7 +144,8 @@ class Pipe(Waitable):
     def push(self, cycle: int) -> None:
         """Record that the firing in ``cycle`` produces an output beat."""
         stalls = self._stalls
-        while stalls and stalls[0][1] <= cycle:  # a stall that ended before a firing cannot touch it
+        oldest = self.fired[0] if self.fired else cycle
+        while stalls and stalls[0][1] <= oldest:  # a stall that ended before a firing cannot touch it
             stalls.popleft()
         if not self.fired and not stalls:
             room = self.out.room()

@@ -1,5 +1,7 @@
 import pytest
 from bitexpert.hw.timing import Channel, DeadlockError, Pipe, pipeline, run
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def feed(channel, cycles):
@@ -58,3 +60,42 @@ def test_a_deadlock_is_named():
     channel = Channel("c", 1)
     with pytest.raises(DeadlockError, match="somewhere"):
         run([feed(channel, range(3))], lambda: False, lambda: "somewhere")
+
+
+def clocked(produces, latency, depth, wanted):
+    """The same pipeline and FIFO, clock by clock: cycles of the firings, and of the writes into the FIFO."""
+    stages, fifo, fired, written, reads = [False] * latency, [], [], [], list(wanted)
+    cycle = 0
+    while len(written) < sum(produces):
+        full = len(fifo) == depth
+        leaves = stages[-1] and not full
+        enable = not stages[-1] or leaves
+        if fifo and reads and cycle >= reads[0]:
+            fifo.pop(0)
+            reads.pop(0)
+        if leaves:
+            fifo.append(cycle)
+            written.append(cycle)
+        if enable:
+            fires = cycle >= 1 and len(fired) < len(produces)  # the first beat is there in cycle 1
+            stages = [fires and produces[len(fired)], *stages[:-1]]
+            fired += [cycle] * fires
+        cycle += 1
+    return fired, written
+
+
+@given(
+    produces=st.lists(st.booleans(), min_size=1, max_size=30),
+    latency=st.integers(1, 5),
+    depth=st.integers(1, 4),
+    gaps=st.lists(st.integers(0, 7), min_size=30, max_size=30),
+)
+def test_a_frozen_pipeline_equals_registers_clock_by_clock(produces, latency, depth, gaps):
+    source, out = Channel("in"), Channel("out", depth)
+    wanted = [sum(gaps[: i + 1]) for i in range(sum(produces))]
+    cells = pipeline(source, out, lambda: [(True, p) for p in produces], latency, frames=1)
+    sink = drink(out, wanted)
+    run([feed(source, [0] * len(produces)), *cells, sink], lambda: len(out.reads) == sum(produces), lambda: "")
+    fired, written = clocked(produces, latency, depth, wanted)
+    assert out.writes == written
+    assert source.reads[: len(fired)] == fired

@@ -2,12 +2,16 @@ import time
 
 import numpy as np
 import pytest
+from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops import sliding_window
 from bitexpert.hw.ops.base import Operator, OperatorError
+from bitexpert.hw.ops.fifo import Fifo
+from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.sliding_window import SlidingWindow
+from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.performance import simulate
 from bitexpert.hw.types import BIPOLAR, StreamType, int_t, uint_t
-from cellbench import around, check_cell
+from cellbench import around, check_cell, check_graph
 
 
 def window(element, shape, kernel, *, stride=(1, 1), padding=(0, 0, 0, 0), pad_value=0, groups=1, dilation=(1, 1)):
@@ -200,3 +204,18 @@ def test_it_survives_saving():
     assert isinstance(again, SlidingWindow)
     assert again.to_dict()[0] == op.to_dict()[0]
     assert again.rows == op.rows
+
+
+def test_stalls_that_overlap_in_the_pipeline():
+    """A reader slower than the window: a stall still counts for a beat that was on its way when it began."""
+    x = StreamType(BIPOLAR, (1, 1, 1))
+    window = SlidingWindow(x, (1, 1), padding=(1, 0, 0, 1), pad_value=-1)
+    product = MatVec(window.outputs[0], np.array([1, -1]).reshape(1, 1, 2, 1), 1)
+    signs = Threshold(product.outputs[0], np.array([[0, 0], [1, 1]]), np.zeros((2, 2), bool))
+    ops = [("window_0", window, {"SIMD": 1}), ("matvec_0", product, {"PE": 1, "SIMD": 1}), ("signs_0", signs, {"PE": 1})]
+    nodes, at = [Node("fifo_0", Fifo(x, 1, 2), ("in_0",), ("in_0_q",))], "in_0_q"
+    for name, op, folding in ops:
+        nodes.append(Node(name, op, (at,), (f"{name}_out",), folding))
+        nodes.append(Node(f"{name}_fifo", Fifo(op.outputs[0], 1, 2), (f"{name}_out",), (f"{name}_q",)))
+        at = f"{name}_q"
+    check_graph(Dataflow(tuple(nodes), ("in_0",), (at,)), np.array([1, -1, 1, 1, -1]).reshape(5, 1, 1, 1), hls=False)
