@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from ..hw.ops.pool import Pool
 from ..hw.ops.sliding_window import SlidingWindow
 from ..hw.ops.threshold import Threshold
 from ..hw.ops.topk import TopK
-from ..hw.types import StreamType
+from ..hw.types import BIPOLAR, StreamType
 from .emit import check_names, fresh, summary
+from .fast_numbers import HANDLERS, as_numbers, levels
 from .fast_parts import (
     BITS,
     VECTOR,
@@ -48,12 +50,12 @@ from .templates import render, write_text
 
 __all__ = ["emit_fast"]
 
-KERNELS = Path(__file__).parents[1] / "sim" / "cpp" / "fast_kernels.hpp"
+KERNELS = tuple(Path(__file__).parents[1] / "sim" / "cpp" / f"fast_{name}.hpp" for name in ("kernels", "numbers"))
 # function, buffer that it reads, sizes, tables, items of a table in one bank (0: all banks share it), lane type
 _Conv = tuple[str, str, dict[str, int], list[Table | None], list[int], str]
 
 
-class _Emitter:
+class Emitter:
     """Walks over the graph once and collects buffers, tables and steps."""
 
     def __init__(self, graph: Dataflow) -> None:
@@ -76,6 +78,7 @@ class _Emitter:
             "TopK": self._topk,
             "Fork": self._alias,
             "FrameHold": self._alias,
+            **{kind: partial(handler, self) for kind, handler in HANDLERS.items()},
         }
         for node in graph.nodes:
             if node.op.plumbing:
@@ -97,19 +100,21 @@ class _Emitter:
         self.buffers.append(Buffer(name, ctype_of(store), count + spare, text))
         return name
 
-    def _tensor(self, kind: StreamType, text: str) -> Tensor:
+    def new_tensor(self, kind: StreamType, text: str) -> Tensor:
+        """A frame of its own in the engine."""
         store, (h, w, c) = store_of(kind), kind.shape
         count = h * w * words_of(c) if store == BITS else kind.elements
         return Tensor(self._buffer(store, count, f"{text}: {kind}"), store, kind)
 
-    def _table(self, name: str, values: np.ndarray, store: str) -> Table:
+    def table(self, name: str, values: np.ndarray, store: str) -> Table:
+        """A constant array."""
         array = np.ascontiguousarray(values, dtype="<u8" if store == BITS else np.dtype(store).newbyteorder("<"))
         table = Table(name, ctype_of(store), self.offset)
         self.data.append(array)
         self.offset += -(-array.nbytes // VECTOR) * VECTOR
         return table
 
-    def _step(
+    def step(
         self,
         text: str,
         sizes: Mapping[str, int],
@@ -117,13 +122,13 @@ class _Emitter:
         tables: Sequence[Table] = (),
         token: Token | None = None,
     ) -> None:
-        """``{}`` in a call stands for the step's name."""
+        """Something that is done once a frame; ``{}`` in a call stands for the step's name."""
         name = f"step_{len(self.steps) + 1}"
         lines = tuple(call.replace("{}", name) for call in calls)
         self.steps.append(Step(name, text, tuple(sizes.items()), lines, tuple(tables), token))
 
     def _input(self, stream: str) -> Tensor:
-        tensor = self._tensor(self.graph.type_of(stream), "input")
+        tensor = self.new_tensor(self.graph.type_of(stream), "input")
         self.values[stream] = tensor
         return tensor
 
@@ -137,9 +142,9 @@ class _Emitter:
         have, want = source.kind.shape[2], shape[2]
         if source.store != BITS or (have % WORD == 0 and want % WORD == 0):
             return replace(source, kind=kind)
-        result = self._tensor(kind, "reshaped")
+        result = self.new_tensor(kind, "reshaped")
         call = f"{template('reshape_bits', kind.elements, have, want)}(e.{source.buffer}, e.{result.buffer})"
-        self._step(f"{source.kind} as {kind}", {}, [call])
+        self.step(f"{source.kind} as {kind}", {}, [call])
         return result
 
     def _make(self, view: View) -> Tensor:
@@ -147,7 +152,7 @@ class _Emitter:
             return self.made[id(view)]
         op, source = view.op, view.source
         kind = op.outputs[0]
-        result = self._tensor(kind, "windows")
+        result = self.new_tensor(kind, "windows")
         sizes = {**geometry(op), "tap": op.tap, "pad_value": op.pad_value}
         if source.store != BITS:
             calls = [f"bx::window_numbers<{{}}>(e.{source.buffer}, e.{result.buffer})"]
@@ -158,7 +163,7 @@ class _Emitter:
             calls = [f"bx::window_bits<{{}}>(e.{source.buffer}, e.{signs})", f"{pack}(e.{signs}, e.{result.buffer})"]
         else:
             calls = [f"bx::window_bits<{{}}>(e.{source.buffer}, e.{result.buffer})"]
-        self._step(f"windows of {source.kind}", sizes, calls)
+        self.step(f"windows of {source.kind}", sizes, calls)
         self.made[id(view)] = result
         return result
 
@@ -194,18 +199,25 @@ class _Emitter:
             kernel = whole[:2] if dense else (1, 1)
             source = self.tensor(node.inputs[0], whole if dense else shape)
             window = SlidingWindow(StreamType(source.kind.element, source.kind.shape), kernel, groups=op.groups)
-        acc = self._tensor(op.outputs[0], f"{node.name}, accumulators")
+        acc = self.new_tensor(op.outputs[0], f"{node.name}, accumulators")
         self.values[node.outputs[0]] = acc
         behind = self._reader(node.outputs[0])
         threshold: Threshold | None = None
         signs: Tensor | None = None
         names = [node.name]
-        if behind is not None and isinstance(behind.op, Threshold) and behind.op.stream.shape == acc.kind.shape:
+        if (
+            behind is not None
+            and isinstance(behind.op, Threshold)
+            and behind.op.stream.shape == acc.kind.shape
+            and behind.op.out == BIPOLAR
+        ):
             threshold = behind.op
-            signs = self._tensor(threshold.outputs[0], behind.name)
+            signs = self.new_tensor(threshold.outputs[0], behind.name)
             self.values[behind.outputs[0]] = signs
             self.fused.add(behind.name)
             names.append(behind.name)
+        if op.weight_bits > 1 or (any(window.padding) and window.pad_value == 1):
+            source = as_numbers(self, source)
         conv = self._bit_conv if source.store == BITS else self._number_conv
         function, frame, sizes, tables, bank_items, lane = conv(op, source, window)
         arguments = [f"e.{frame}", *(t.name if t else "nullptr" for t in tables)]
@@ -215,7 +227,7 @@ class _Emitter:
             arguments[1:] = [f"{a} + bank * {n}" if n else a for a, n in zip(arguments[1:], bank_items, strict=True)]
         if threshold is not None and signs is not None:
             limits, negate = threshold_tables(threshold, op.groups, VECTOR // np.dtype(lane).itemsize)
-            tables = [*tables, self._table("thresholds", limits, lane), self._table("negate", negate, BITS)]
+            tables = [*tables, self.table("thresholds", limits, lane), self.table("negate", negate, BITS)]
             # a Threshold is the only reader: the accumulators are kept for the trace alone
             arguments += ["thresholds", "negate", f"trace ? e.{acc.buffer} : nullptr", f"e.{signs.buffer}"]
         else:
@@ -223,7 +235,7 @@ class _Emitter:
         sizes |= {"rows": op.rows, "copies": threshold.copies if threshold else 0}
         call = f"{function.format(acc=ctype_of(acc.store))}({', '.join(arguments)})"
         text = f"{' + '.join(names)}: {source.kind} to {(signs or acc).kind}"
-        self._step(text, sizes, [call], [t for t in tables if t], token)
+        self.step(text, sizes, [call], [t for t in tables if t], token)
 
     def _padded(self, source: Tensor, window: SlidingWindow, store: str) -> str:
         """A copy of a frame with its border (and in another number type); its buffer."""
@@ -232,8 +244,8 @@ class _Emitter:
         height, width = h + top + bottom, w + left + right
         buffer = self._buffer(store, height * width * items, f"{source.kind} with its border")
         sizes = {"in_height": h, "in_width": w, "out_height": height, "out_width": width}
-        sizes |= {"top": top, "left": left, "items": items}
-        self._step(f"border of {source.kind}", sizes, [f"bx::pad<{{}}>(e.{source.buffer}, e.{buffer})"])
+        sizes |= {"top": top, "left": left, "items": items, "border": 0 if store == BITS else window.pad_value}
+        self.step(f"border of {source.kind}", sizes, [f"bx::pad<{{}}>(e.{source.buffer}, e.{buffer})"])
         return buffer
 
     def _bit_conv(self, op: MatVec, source: Tensor, window: SlidingWindow) -> _Conv:
@@ -258,13 +270,13 @@ class _Emitter:
             gather = {**geometry(window), "out_height": height, "tap_bits": tap, "words": words}
             gather["top"] = window.padding[0] if bordered else 0
             call = f"bx::gather_taps<{{}}>(e.{source.buffer}, e.{frame})"
-            self._step(f"taps of {source.kind}", gather, [call])
+            self.step(f"taps of {source.kind}", gather, [call])
             steps = {"taps": 1, "words": words, "tap_step": 0, "pixel_step": words, "column_step": 0}
             steps |= {"line_step": ow * words, "group_step": height * ow * words}
             columns = np.arange(ow)[:, None] * stride - window.padding[1] + np.arange(kw) * dilation
             valid = (columns >= 0) & (columns < w)
             if not bordered and not valid.all():
-                masks = self._table("masks", pack_bits(np.repeat(valid, tap, axis=1)), BITS)
+                masks = self.table("masks", pack_bits(np.repeat(valid, tap, axis=1)), BITS)
         else:
             pixel, words = words_of(c), words_of(tap)
             frame = self._padded(source, window, BITS) if bordered else source.buffer
@@ -277,38 +289,48 @@ class _Emitter:
         sizes |= steps | {"inner_first": first, "inner_last": max(first, min(last, ow)), "tap_bits": tap}
         sizes |= {"gathered": int(gathered), "masked": int(masks is not None)}
         packed = blocks_of(pack_bits(bits), 2, WORD_LANES).transpose(0, 1, 2, 4, 5, 6, 3)
-        weights = self._table("weights", packed, BITS)
+        weights = self.table("weights", packed, BITS)
         return "bx::bit_conv<{{}}, {acc}>", frame, sizes, [weights, masks], [packed[0].size, 0], "int64"
 
     def _number_conv(self, op: MatVec, source: Tensor, window: SlidingWindow) -> _Conv:
         element = source.kind.element
-        largest = op.columns * (max(-element.min, element.max) + 2)
+        most = max(-element.min, element.max, abs(window.pad_value))
+        rows = np.abs(op.weights.astype(np.int64)).sum(axis=3).max()
+        largest = int(rows) * (most + 2)
         lane = "int16" if largest < 1 << 15 else "int32" if largest < 1 << 31 else "int64"
         frame = self._padded(source, window, lane)
-        minus = blocks_of(op.weights < 0, 2, VECTOR // np.dtype(lane).itemsize)  # bank, group, block, lane, column
-        weights = self._table("weights", -minus.transpose(0, 1, 2, 4, 3).astype(np.int64), lane)
-        counts = minus.sum(axis=4)
-        negatives = self._table("negatives", counts, lane)
-        sizes = {**geometry(window), "channels": source.kind.shape[2], "tap": window.tap}
+        lanes, products = VECTOR // np.dtype(lane).itemsize, op.weight_bits > 1
+        if products:
+            blocks = blocks_of(op.weights.astype(np.int64), 2, lanes)  # bank, group, block, lane, column
+            counts = np.zeros(blocks.shape[:4], np.int64)
+        else:
+            minus = blocks_of(op.weights < 0, 2, lanes)
+            blocks, counts = -minus.astype(np.int64), minus.sum(axis=4)
+        weights = self.table("weights", blocks.transpose(0, 1, 2, 4, 3), lane)
+        negatives = self.table("negatives", counts, lane)
+        sizes = {**geometry(window), "channels": source.kind.shape[2], "tap": window.tap, "products": int(products)}
         sizes["in_width"] += window.padding[1] + window.padding[3]
         function = f"bx::number_conv<{{{{}}}}, {ctype_of(lane)}, {{acc}}>"
-        return function, frame, sizes, [weights, negatives], [minus[0].size, counts[0].size], lane
+        return function, frame, sizes, [weights, negatives], [blocks[0].size, counts[0].size], lane
 
     def _threshold(self, node: Node) -> None:
         op: Threshold = node.op  # type: ignore[assignment]
+        if op.out != BIPOLAR:
+            levels(self, node)
+            return
         source = self.tensor(node.inputs[0], op.stream.shape)
-        result = self._tensor(op.outputs[0], node.name)
+        result = self.new_tensor(op.outputs[0], node.name)
         self.values[node.outputs[0]] = result
         limits, negate = threshold_tables(op, 1, VECTOR // np.dtype(source.store).itemsize)
-        tables = [self._table("thresholds", limits, source.store), self._table("negate", negate, BITS)]
+        tables = [self.table("thresholds", limits, source.store), self.table("negate", negate, BITS)]
         sizes = {"pixels": op.pixels, "channels": op.channels, "copies": op.copies}
         call = f"bx::threshold<{{}}>(e.{source.buffer}, thresholds, negate, e.{result.buffer})"
-        self._step(f"{node.name}: {source.kind} to {result.kind}", sizes, [call], tables)
+        self.step(f"{node.name}: {source.kind} to {result.kind}", sizes, [call], tables)
 
     def _pool(self, node: Node) -> None:
         op: Pool = node.op  # type: ignore[assignment]
         source = self.tensor(node.inputs[0], op.stream.shape)
-        result = self._tensor(op.outputs[0], node.name)
+        result = self.new_tensor(op.outputs[0], node.name)
         self.values[node.outputs[0]] = result
         (h, w, c), (oh, ow) = op.stream.shape, op.out_size
         calls, items, combine, frame = [], c, op.mode.capitalize(), source.buffer
@@ -320,27 +342,27 @@ class _Emitter:
         sizes = {"in_width": w, "out_height": oh, "out_width": ow, "items": items}
         sizes |= {"kernel_h": op.kernel[0], "kernel_w": op.kernel[1]}
         calls.append(f"bx::pool<{{}}>(e.{frame}, e.{result.buffer}, bx::{combine}())")
-        self._step(f"{node.name}: {source.kind} to {result.kind}", sizes, calls)
+        self.step(f"{node.name}: {source.kind} to {result.kind}", sizes, calls)
 
     def _gate(self, node: Node) -> None:
         op: Gate = node.op  # type: ignore[assignment]
         source = self.tensor(node.inputs[0], op.stream.shape)
-        result = self._tensor(op.outputs[0], f"{node.name}, token")
+        result = self.new_tensor(op.outputs[0], f"{node.name}, token")
         self.values[node.outputs[0]] = result
-        tables = [self._table("weights", op.weights, "int64"), self._table("bias", op.bias, "int64")]
+        tables = [self.table("weights", op.weights, "int64"), self.table("bias", op.bias, "int64")]
         sizes = {"pixels": op.stream.shape[0] * op.stream.shape[1], "channels": op.stream.shape[2]}
         sizes["experts"] = op.experts
         kernel = "gate_bits" if source.store == BITS else "gate_numbers"
         call = f"bx::{kernel}<{{}}>(e.{source.buffer}, weights, bias, e.{result.buffer})"
-        self._step(f"{node.name}: {source.kind} to {result.kind}", sizes, [call], tables)
+        self.step(f"{node.name}: {source.kind} to {result.kind}", sizes, [call], tables)
 
     def _topk(self, node: Node) -> None:
         op: TopK = node.op  # type: ignore[assignment]
         source = self.tensor(node.inputs[0], op.stream.shape)
-        result = self._tensor(op.outputs[0], node.name)
+        result = self.new_tensor(op.outputs[0], node.name)
         self.values[node.outputs[0]] = result
         call = f"{template('top_k', op.stream.elements, op.k)}(e.{source.buffer}, e.{result.buffer})"
-        self._step(f"{node.name}: {source.kind} to {result.kind}", {}, [call])
+        self.step(f"{node.name}: {source.kind} to {result.kind}", {}, [call])
 
     # -- borders ----------------------------------------------------------------------------------
     def input_ports(self) -> tuple[Port, ...]:
@@ -392,7 +414,7 @@ def emit_fast(graph: Dataflow, folder: Path, made_by: str) -> FastDesign:
         An operator for which there is no kernel.
     """
     check_names(graph)
-    emitter = _Emitter(graph)
+    emitter = Emitter(graph)
     outputs = [emitter.tensor(s, graph.type_of(s).shape) for s in graph.outputs]
     plumbing = {s for n in graph.nodes if n.op.plumbing for s in n.outputs}
     kept: dict[str, Tensor] = {}  # a stream and its copies lie in one buffer, which is traced once
@@ -437,7 +459,8 @@ def emit_fast(graph: Dataflow, folder: Path, made_by: str) -> FastDesign:
         "steps": [s.text for s in design.steps],
     }
     fresh(folder)
-    shutil.copyfile(KERNELS, folder / KERNELS.name)
+    for header in KERNELS:
+        shutil.copyfile(header, folder / header.name)
     write_text(folder / "engine.cpp", render("fast/engine.cpp.j2", design))
     write_text(folder / "engine.json", json.dumps(description, indent=1) + "\n")
     part = folder / "weights.bin.part"

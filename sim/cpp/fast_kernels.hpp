@@ -57,6 +57,8 @@ struct Lanes {
   }
   // += a ^ x
   void add_flipped(const T* a, T x) { v += load(a).v ^ x; }
+  // += a * x
+  void add_product(const T* a, T x) { v += load(a).v * x; }
   // n - 2 * this
   Lanes agreement(T n) const { return {n - 2 * v}; }
   // Bit l = (this[l] >= b[l]).
@@ -85,6 +87,13 @@ struct Lanes {
       Native<T> other;
       std::memcpy(&other, a + i * each, sizeof other);
       v[i] += other ^ x;
+    }
+  }
+  void add_product(const T* a, T x) {
+    for (int i = 0; i < parts; ++i) {
+      Native<T> other;
+      std::memcpy(&other, a + i * each, sizeof other);
+      v[i] += other * x;
     }
   }
   Lanes agreement(T n) const {
@@ -202,10 +211,10 @@ void reshape_bits(const u64* in, u64* out) {
 }
 
 // -- what a convolution reads ----------------------------------------------------------------------------------------
-// A border of zeros (bit 0 = -1, number 0) around a frame; ITEMS words or numbers a pixel.
+// A border (of bits 0 = -1, or of a number) around a frame; S::items words or numbers a pixel.
 template <class S, class From, class To>
 void pad(const From* in, To* out) {
-  std::fill(out, out + S::out_height * S::out_width * S::items, To{0});
+  std::fill(out, out + S::out_height * S::out_width * S::items, static_cast<To>(S::border));
   for (int y = 0; y < S::in_height; ++y)
     for (int i = 0; i < S::in_width * S::items; ++i)
       out[((y + S::top) * S::out_width + S::left) * S::items + i] =
@@ -367,7 +376,7 @@ void bit_conv(const u64* x, const u64* weights, const u64* masks, const std::int
   }
 }
 
-// -- numbers times signs ---------------------------------------------------------------------------------------------
+// -- numbers times signs, or times numbers (S::products) -------------------------------------------------------------
 // A weight is a mask, -1 for -1 and 0 for +1: x ^ mask is x or -x - 1, and `negatives` adds the ones back.
 // A is a type that holds every partial sum. Weights: [bank][group][block][tap element][lane].
 template <class S, class A, class Acc, int P, int Q>
@@ -384,7 +393,8 @@ inline void number_block(const A* x, const A* w, const A* negatives, int pixel, 
         const A* from = x + (ky * S::dilation_h * S::in_width + kx * S::dilation_w) * S::channels + c;
         for (int p = 0; p < P; ++p)
           for (int q = 0; q < Q; ++q)
-            sums[p][q].add_flipped(weight + q * depth * lanes, from[p * S::stride_w * S::channels]);
+            if constexpr (S::products) sums[p][q].add_product(weight + q * depth * lanes, from[p * S::stride_w * S::channels]);
+            else sums[p][q].add_flipped(weight + q * depth * lanes, from[p * S::stride_w * S::channels]);
       }
   for (int p = 0; p < P; ++p)
     for (int q = 0; q < Q; ++q)
