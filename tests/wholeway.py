@@ -46,9 +46,11 @@ def accelerator(path: Path, frames: int = 30, seed: int = 0) -> tuple[Dataflow, 
     return graph, wired(graph, inputs)
 
 
-def in_hardware(graph: Dataflow, inputs: np.ndarray, *, target_fps: float | None = 1.0, hls: bool = True) -> None:
+def in_hardware(
+    graph: Dataflow, inputs: np.ndarray, *, target_fps: float = 1.0, stalls: tuple[int, ...] = (0, 40)
+) -> None:
     """Fold a graph and hold RTL (stalled and not), HLS and the cycle model against the reference, beat by beat."""
-    check_graph(fold(graph, BOARD, target_fps=target_fps), inputs, hls=hls, stalls=(0, 40))
+    check_graph(fold(graph, BOARD, target_fps=target_fps), inputs, stalls=stalls)
 
 
 def in_the_fast_engine(graph: Dataflow, inputs: np.ndarray) -> None:
