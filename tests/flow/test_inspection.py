@@ -70,8 +70,7 @@ def test_on_the_command_line(scaled, tmp_path):
     class Slope(Padded):
         def forward(self, x):
             y = nn.functional.leaky_relu(self.conv1(self.quant(x)).repeat(1, 3, 1, 1), -0.5)
-            y = self.sign2(self.bn2(self.conv2(self.sign1(self.bn1(y)))))
-            return y
+            return self.sign2(self.bn2(self.conv2(self.sign1(self.bn1(y)))))
 
     path = export_module(Slope(), tmp_path / "slope.onnx")
     result = CliRunner().invoke(app, ["doctor", str(path)])

@@ -18,8 +18,8 @@ from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
 from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.pool import Pool
-from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.slice import Slice
+from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.ops.topk import TopK
 from bitexpert.hw.ops.window_pool import WindowPool

@@ -212,7 +212,8 @@ def test_stalls_that_overlap_in_the_pipeline():
     window = SlidingWindow(x, (1, 1), padding=(1, 0, 0, 1), pad_value=-1)
     product = MatVec(window.outputs[0], np.array([1, -1]).reshape(1, 1, 2, 1), 1)
     signs = Threshold(product.outputs[0], np.array([[0, 0], [1, 1]]), np.zeros((2, 2), bool))
-    ops = [("window_0", window, {"SIMD": 1}), ("matvec_0", product, {"PE": 1, "SIMD": 1}), ("signs_0", signs, {"PE": 1})]
+    one = {"PE": 1, "SIMD": 1}
+    ops = [("window_0", window, {"SIMD": 1}), ("matvec_0", product, one), ("signs_0", signs, {"PE": 1})]
     nodes, at = [Node("fifo_0", Fifo(x, 1, 2), ("in_0",), ("in_0_q",))], "in_0_q"
     for name, op, folding in ops:
         nodes.append(Node(name, op, (at,), (f"{name}_out",), folding))
