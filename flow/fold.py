@@ -263,9 +263,7 @@ class _Chooser:
         reader = self.behind[node.name]
         sending = {o.sends[0]: o for o in options}
         return [
-            {node.name: sending[o.takes[0]], reader.name: o}
-            for o in self.options[reader.name]
-            if o.takes[0] in sending
+            {node.name: sending[o.takes[0]], reader.name: o} for o in self.options[reader.name] if o.takes[0] in sending
         ]
 
 

@@ -11,7 +11,7 @@ QONNX = "qonnx.custom_op.general"
 
 def save(path, weights, *behind, kind=TensorProto.FLOAT):
     """Bits times weights, and what stands behind: (op, inputs, outputs, attributes), from ``acc`` to ``y``."""
-    constants = {"w": weights, "one": [1.0], "step": 1.0, "none": 0.0, "bits": 2.0}
+    constants = {"w": weights, "one": [1.0], "step": 1.0, "none": 0.0, "bits": 2.0, "tenth": 0.1}
     nodes = [
         helper.make_node("BipolarQuant", ["x", "one"], ["signs"], name="in", domain=QONNX),
         helper.make_node("MatMul", ["signs", "w"], ["acc"], name="layer"),
@@ -69,6 +69,27 @@ def test_scores_that_are_equal(tmp_path, op, end):
     frames = np.array([[1, 1, 1], [1, 1, -1], [-1, -1, 1], [-1, -1, -1]]).reshape(4, 1, 1, 3)
     first = frames.reshape(4, 3).sum(axis=1) > 0
     assert undecided(model, frames).tolist() == (first if op == "ArgMax" else np.ones(4, bool)).tolist()
+
+
+@pytest.mark.parametrize("step", [1.0, 0.25, -3.0])
+def test_exact_sums_are_never_excused(tmp_path, step):
+    """Small integers times a power of two: whatever the order, float32 adds them without rounding."""
+    quant = ("Quant", ["acc", "step", "none", "bits"], ["y"], {"signed": 0, "narrow": 0, "rounding_mode": "ROUND"})
+    signs = save(tmp_path / "signs.onnx", np.full((20, 1), step), SIGN)
+    assert not undecided(signs, rows(20, 20, 10)).any()
+    halves = save(tmp_path / "halves.onnx", np.full((5, 1), step / 2), quant)
+    assert not undecided(halves, rows(4, 5, 3)).any()
+
+
+def test_equal_scores_that_are_exact_go_to_the_first(tmp_path):
+    model = save(tmp_path / "m.onnx", np.ones((3, 2)), ("ArgMax", ["acc"], ["y"], {"axis": 1}), kind=TensorProto.INT64)
+    assert not undecided(model, rows(4, 3, 2)).any()
+
+
+def test_a_scale_behind_exact_sums_leaves_them_exact(tmp_path):
+    behind = (("Mul", ["acc", "tenth"], ["scaled"], {}), ("BipolarQuant", ["scaled", "one"], ["y"], {}))
+    model = save(tmp_path / "m.onnx", np.ones((20, 1)), *behind)
+    assert not undecided(model, rows(20, 20, 10)).any()
 
 
 def test_no_frames():
