@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .model_file import ModelError, first_line, hardware_input
+from .model_proto import called
+from .passes.base import tensor_shapes
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -87,7 +90,8 @@ def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.nd
         shape = ", ".join(map(str, source.shape))
         raise ModelError(f"the model takes frames of shape (N, {shape}), not {frames.shape}")
     size = max(1, min(len(frames), CHUNK_BYTES // max(1, _bytes_per_frame(model))))
-    if any(model.get_tensor_shape(name)[:1] != [1] for name in activations(model)):
+    shapes = tensor_shapes(model)
+    if any(shapes[name][:1] != [1] for name in activations(model)):
         size = 1  # a tensor whose first dimension is not the batch would mix the frames
     batched: ModelWrapper | None = None
     for start in range(0, len(frames), size):
@@ -99,23 +103,34 @@ def _chunks(model: ModelWrapper, frames: np.ndarray) -> Iterator[dict[str, np.nd
 
 
 def _run(model: ModelWrapper, part: np.ndarray) -> dict[str, np.ndarray]:
-    from qonnx.core.onnx_exec import execute_onnx
+    """All tensors, each node executed by qonnx, which sees the types of the tensors at hand only: it searches all."""
+    from onnx import GraphProto, numpy_helper
+    from qonnx.core.onnx_exec import execute_node
 
-    try:
-        return execute_onnx(model, {model.graph.input[0].name: part}, return_full_exec_context=True)
-    except ModelError:
-        raise
-    except Exception as error:  # onnxruntime and qonnx raise what they like
-        raise ModelError(f"the model cannot be executed: {first_line(error)}") from error
+    graph, opsets = model.graph, model.get_opset_imports()
+    types = {i.name: i for i in (*graph.output, *graph.value_info, *graph.input)}
+    tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    tensors |= {graph.input[0].name: part, "": None}  # "" stands for what is left out
+    for node in graph.node:
+        around = GraphProto()
+        around.value_info.extend(types[t] for t in sorted({*node.input, *node.output}) if t in types)
+        # qonnx compares the shape of a result with that of what lies there
+        tensors.update((t, np.empty(0, np.float32)) for t in node.output if t)
+        try:
+            execute_node(node, tensors, around, opsets.get(node.domain, opsets[""]))
+        except Exception as error:  # onnxruntime and qonnx raise what they like
+            raise ModelError(
+                f"{called(node)} cannot be executed: {first_line(error)}."
+                " What to do: look at the shapes of what it reads, and export again"
+            ) from error
+    return tensors
 
 
 def _bytes_per_frame(model: ModelWrapper) -> int:
-    total = 0
-    for name in activations(model):
-        total += 4 * int(np.prod(model.get_tensor_shape(name)))
+    shapes = tensor_shapes(model)
+    total = sum(4 * math.prod(shapes[name]) for name in activations(model))
     for node in model.get_nodes_by_op_type("MultiThreshold"):
-        levels = model.get_tensor_shape(node.input[1])[1]
-        total += levels * int(np.prod(model.get_tensor_shape(node.output[0])))
+        total += sum(shapes[node.input[1]][-1:]) * math.prod(shapes[node.output[0]])
     return total
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .constants import check_shapes, fold_constants, fold_transposes, infer_shapes
+from .constants import fold_constants, fold_transposes
 from .model_input import HardwareInput, hardware_input
 from .model_proto import DOMAINS, ModelError, called, first_line, read_network, read_proto, shown
 from .quiet import quiet
@@ -63,9 +64,9 @@ def load_model(path: Path) -> ModelWrapper:
         one input or output, sizes that are not fixed, nodes of an unknown domain, an export in training mode.
     """
     path = Path(path)
-    proto = read_network(path)
+    proto, batch = read_network(path)
     with quiet():
-        return _guarded(path, _clean_up, proto)
+        return _guarded(path, _clean_up, proto, batch)
 
 
 def as_exported(path: Path) -> ModelWrapper:
@@ -77,14 +78,16 @@ def as_exported(path: Path) -> ModelWrapper:
         As :func:`load_model`.
     """
     path = Path(path)
-    proto = read_network(path)
+    proto, batch = read_network(path)
     with quiet():
-        return _guarded(path, _with_shapes, proto)
+        return _guarded(path, _with_shapes, proto, batch)
 
 
-def _guarded(path: Path, step: Any, proto: ModelProto) -> ModelWrapper:
+def _guarded(
+    path: Path, step: Callable[[ModelProto, int], ModelWrapper], proto: ModelProto, batch: int
+) -> ModelWrapper:
     try:
-        return step(proto)
+        return step(proto, batch)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:  # qonnx and onnx raise what they like on an odd graph
@@ -92,7 +95,7 @@ def _guarded(path: Path, step: Any, proto: ModelProto) -> ModelWrapper:
         raise ModelError(f"{path}: {text}") from error
 
 
-def _clean_up(proto: ModelProto) -> ModelWrapper:
+def _clean_up(proto: ModelProto, batch: int) -> ModelWrapper:
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.transformation.general import GiveUniqueParameterTensors, RemoveUnusedTensors
 
@@ -100,31 +103,37 @@ def _clean_up(proto: ModelProto) -> ModelWrapper:
 
     model = ModelWrapper(proto)
     known = tensor_names(model)
-    model = fold_constants(model)
+    fold_constants(model, batch)
     _check_mode(model)
+    _check_batch(model)
     fold_transposes(model)
     for transformation in (GiveUniqueParameterTensors(), RemoveUnusedTensors()):
-        model = model.transform(transformation)
-    model = infer_shapes(model)
-    check_shapes(model)
-    _check_batch(model)
+        model = model.transform(transformation, cleanup=False)
     name_new(model, known)
+    fold_constants(model)
     check_graph(model)
     return model
 
 
-def _with_shapes(proto: ModelProto) -> ModelWrapper:
+def _with_shapes(proto: ModelProto, batch: int) -> ModelWrapper:
     """The graph as it is, with the shapes that it has when its constants are folded."""
     from onnx import helper
     from qonnx.core.modelwrapper import ModelWrapper
 
-    model = ModelWrapper(proto)
-    folded = fold_constants(model)
-    check_shapes(folded)
+    model, folded = ModelWrapper(proto), ModelWrapper(proto, make_deepcopy=True)
+    fold_constants(folded, batch)
+    _check_mode(folded)
     _check_batch(folded)
     graph = model.graph
+    constants = {t.name: t for t in folded.graph.initializer}
+    reshapes = {n.output[0]: n.input[1] for n in folded.graph.node if n.op_type == "Reshape"}
+    for node in graph.node:
+        wanted = reshapes.get(node.output[0], "")
+        if wanted and wanted != node.input[1]:  # it had the batch of the export
+            node.input[1] = wanted
+            graph.initializer.append(constants[wanted])
     infos = {i.name: i for i in (*folded.graph.value_info, *folded.graph.output)}
-    for tensor in folded.graph.initializer:
+    for tensor in constants.values():
         infos[tensor.name] = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
     graph.output[0].CopyFrom(infos[graph.output[0].name])
     del graph.value_info[:]
@@ -146,7 +155,15 @@ def _check_mode(model: ModelWrapper) -> None:
 
 
 def _check_batch(model: ModelWrapper) -> None:
-    shape = model.get_tensor_shape(model.graph.output[0].name)
+    """The output has to depend on the input, frame by frame."""
+    graph = model.graph
+    depends = {graph.input[0].name}
+    for node in graph.node:
+        if not depends.isdisjoint(node.input):
+            depends.update(filter(None, node.output))
+    if graph.output[0].name not in depends:
+        raise ModelError("its output does not depend on its input; export the network again")
+    shape = model.get_tensor_shape(graph.output[0].name)
     if not shape or shape[0] != 1:
         raise ModelError(
             f"its output has the shape {shape} for one frame: a batch is fixed inside the graph, or it is no"

@@ -23,6 +23,7 @@ _NEIGHBOURS = 64
 _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
 _QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant")
 _REMEDY = "begin the network with a quantizer (InputQuantizer) or annotate the input as UINT8"
+_NO_SCALE = (("scale", 1.0), ("offset", 0.0))
 _TO_NCHW = [0, 3, 1, 2]
 
 
@@ -99,7 +100,7 @@ def hardware_input(model: ModelWrapper) -> HardwareInput:
     tensor = model.graph.input[0]
     frame, layout = _frame(model, tensor.name)
     notes = {p.key: p.value for p in model.graph.metadata_props if p.key.startswith("input_")}
-    limits = (int(notes["input_low"]), int(notes["input_high"])) if {"input_low", "input_high"} <= set(notes) else None
+    limits = _noted_limits(tensor.name, notes)
     annotated = _annotated(model, tensor.name)
     if annotated is not None:
         element, own = annotated
@@ -110,14 +111,42 @@ def hardware_input(model: ModelWrapper) -> HardwareInput:
         except ModelError:
             if "input_element" not in notes:
                 raise
-            scale, offset = float(notes.get("input_scale", 1.0)), float(notes.get("input_offset", 0.0))
-            element = Element.parse(notes["input_element"])
+            element, scale, offset = _noted_element(tensor.name, notes)
             source = HardwareInput(tensor.name, element, frame, layout, scale, offset, limits)
+    if not source.element.min <= source.low <= source.high <= source.element.max:
+        raise ModelError(
+            f"the input {shown(tensor.name)} is {source.element}, but the metadata input_low and input_high say"
+            f" {source.low}..{source.high}; remove them"
+        )
     if source.element.bits > _MOST_BITS:
         raise ModelError(
             f"the input {shown(tensor.name)} has {source.element.bits} bits; at most {_MOST_BITS} are supported"
         )
     return source
+
+
+def _noted_limits(tensor: str, notes: dict[str, str]) -> tuple[int, int] | None:
+    if not {"input_low", "input_high"} <= set(notes):
+        return None
+    try:
+        return int(notes["input_low"]), int(notes["input_high"])
+    except ValueError:
+        message = f"the input {shown(tensor)}: the metadata input_low and input_high are no integers; remove them"
+        raise ModelError(message) from None
+
+
+def _noted_element(tensor: str, notes: dict[str, str]) -> tuple[Element, float, float]:
+    """Element, scale and offset of the input."""
+    try:
+        element = Element.parse(notes["input_element"])
+        scale, offset = (np.float32(notes.get(f"input_{what}", number)) for what, number in _NO_SCALE)
+    except ValueError:
+        message = f"the input {shown(tensor)}: the metadata input_element, input_scale or input_offset cannot be read"
+        raise ModelError(f"{message}; remove them") from None
+    if not np.isfinite((scale, offset)).all() or scale == 0:
+        message = f"the input {shown(tensor)}: the metadata say input_scale {scale:g}, input_offset {offset:g}"
+        raise ModelError(f"{message}; remove them")
+    return element, float(scale), float(offset)
 
 
 def _frame(model: ModelWrapper, tensor: str) -> tuple[tuple[int, int, int], str]:
@@ -229,7 +258,8 @@ def _quantized(model: ModelWrapper, tensor: str, frame: tuple[int, int, int], la
     for step in steps:
         gain, shift = step.gain * gain, step.gain * shift + step.shift
     scale, offset = unit / gain, -shift / gain
-    ends = np.array([scale, offset], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        ends = np.array([scale, offset], dtype=np.float32)
     if not np.isfinite(ends).all() or ends[0] == 0:
         raise ModelError(f"what stands between the input {shown(tensor)} and {called(node)} leaves float32's range")
     source = HardwareInput(tensor, element, frame, layout, scale, offset, limits)

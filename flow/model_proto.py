@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import BitexpertError
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from google.protobuf.message import Message
+    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 __all__ = ["DOMAINS", "MOST_ELEMENTS", "ModelError", "called", "first_line", "read_network", "read_proto", "shown"]
 
@@ -23,13 +23,24 @@ DOMAINS = ("", "ai.onnx", "qonnx.custom_op.general", "onnx.brevitas", "finn.cust
 MOST_ELEMENTS = 1 << 28
 # protobuf itself reads no more
 _MOST_BYTES = (1 << 31) - 1
+# qonnx's time grows with the square: for so many nodes, 20 s
+_MOST_NODES = 4096
 # onnxruntime's oldest
 _OLDEST_OPSET = 7
+_INPUTS = {"Quant": 4, "IntQuant": 4, "BipolarQuant": 2, "MultiThreshold": 2}
 _QUANTIZERS = ("Quant", "BipolarQuant", "Trunc")
 # Attributes that onnx and onnxruntime divide by, unasked: a 0 would end the process.
 _POSITIVE = (
     "strides", "dilations", "kernel_shape", "group", "blocksize", "block_size", "num_outputs", "num_groups",
 )  # fmt: skip
+# Of attributes of qonnx's nodes and ours, the field that they are read from.
+_TYPES = {
+    **dict.fromkeys(("signed", "narrow", "n_experts", "out_channels", "group"), "i"),
+    **dict.fromkeys(("rounding_mode", "out_dtype", "data_layout"), "s"),
+    **dict.fromkeys(("out_scale", "out_bias", "pad_value"), "f"),
+    **dict.fromkeys(("kernel_shape", "strides", "pads"), "ints"),
+}
+_INTEGERS = re.compile(r"U?INT([1-9]|[1-5][0-9]|6[0-4])|BIPOLAR|BINARY|TERNARY")
 _KINDS = (
     "FLOAT", "DOUBLE", "FLOAT16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL",
 )  # fmt: skip
@@ -72,7 +83,10 @@ def read_proto(path: Path) -> ModelProto:
         raise ModelError(f"{path} is not an ONNX file: it holds no graph")
     if not proto.graph.node:
         raise ModelError(f"{path} holds a graph without nodes; export it again")
+    if len(proto.graph.node) > _MOST_NODES:
+        raise ModelError(f"{path} holds {len(proto.graph.node)} nodes; at most {_MOST_NODES} are read; simplify it")
     try:
+        _check_text(proto)
         _check_parts(proto)
         for tensor in _tensors(proto.graph):
             _complete(path, tensor)
@@ -81,8 +95,15 @@ def read_proto(path: Path) -> ModelProto:
     return proto
 
 
-def read_network(path: Path) -> ModelProto:
+def read_network(path: Path) -> tuple[ModelProto, int]:
     """Read a file as a network of one input and one output, batch 1, its nodes in the order of computation.
+
+    Returns
+    -------
+    proto : ModelProto
+        Shapes inside that begin with the batch of the export still do.
+    batch : int
+        The batch of the export; 1 if it was open.
 
     Raises
     ------
@@ -92,15 +113,16 @@ def read_network(path: Path) -> ModelProto:
     """
     proto = read_proto(path)
     try:
-        _name_domains(proto)
+        _check_nodes(proto)
         source = _only_input(proto.graph)
+        _only_annotation(proto.graph, source.name)
         _sort(proto.graph)
-        _fix_batch(proto.graph, source)
+        batch = _fix_batch(proto.graph, source)
         # before 4, a constant had to be an input, too
         proto.ir_version = max(proto.ir_version, 4)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return proto
+    return proto, batch
 
 
 def _listed(names: list[str]) -> str:
@@ -131,6 +153,20 @@ def _content(path: Path) -> bytes:
     return data
 
 
+def _check_text(message: Message) -> None:
+    """Refuse names that are not UTF-8: protobuf lets them pass, as bytes."""
+    from google.protobuf.descriptor import FieldDescriptor
+
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_STRING):
+            continue
+        for part in value if field.label == FieldDescriptor.LABEL_REPEATED else [value]:
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                _check_text(part)
+            elif isinstance(part, bytes):
+                raise ModelError("it holds names that are no text; export or copy it again")
+
+
 def _check_parts(proto: ModelProto) -> None:
     """Refuse what is not looked at anywhere else, and settle one opset of the standard operators."""
     from onnx import AttributeProto, defs
@@ -147,8 +183,13 @@ def _check_parts(proto: ModelProto) -> None:
             if a.name in _POSITIVE and min([a.i] if a.type == AttributeProto.INT else a.ints, default=1) < 1:
                 numbers = a.i if a.type == AttributeProto.INT else list(a.ints)
                 raise ModelError(f"{called(node)} has {a.name} {numbers}; it has to be at least 1")
+            try:
+                _ = [text.decode() for text in (a.s, *a.strings)]
+            except UnicodeDecodeError:
+                raise ModelError(f"{called(node)} has {shown(a.name)} that is no text; export it again") from None
             if a.HasField("sparse_tensor") or a.sparse_tensors:
                 raise ModelError(f"{called(node)} holds sparse numbers; export dense ones")
+            _check_attribute(node, a)
     versions = {o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")}
     if len(versions) != 1:
         found = ", ".join(map(str, sorted(versions))) or "none"
@@ -161,6 +202,20 @@ def _check_parts(proto: ModelProto) -> None:
     # qonnx takes the first for the standard operators'
     for domain, number in [("", version), *others]:
         proto.opset_import.add(domain=domain, version=number)
+
+
+def _check_attribute(node: NodeProto, a: AttributeProto) -> None:
+    """One value, of the type that it says: who reads it looks at the one, or at the other."""
+    from onnx import AttributeProto
+
+    what = f"{called(node)} has the attribute {shown(a.name)}"
+    if sum(b.name == a.name for b in node.attribute) > 1:
+        raise ModelError(f"{what} twice; export it again")
+    field = AttributeProto.AttributeType.Name(a.type).lower() if a.type in AttributeProto.AttributeType.values() else ""
+    own = {"float": "f", "int": "i", "string": "s", "tensor": "t", "graph": "g"}.get(field, field)
+    filled = {f.name for f, _ in a.ListFields()} - {"name", "type", "doc_string"}
+    if filled - {own} or (node.domain and a.name in _TYPES and own != _TYPES[a.name]):
+        raise ModelError(f"{what}, which is of another type than it should be; export it again")
 
 
 # -- its tensors -------------------------------------------------------------------------------------
@@ -211,12 +266,12 @@ def _load_external(path: Path, tensor: TensorProto, data: str, size: int) -> Non
     location = entries.get("location", "")
     try:
         target = (folder / location).resolve()
-        inside = bool(location) and target.is_relative_to(folder)
-    except (OSError, ValueError, RuntimeError):
-        inside = False
+        inside, found = bool(location) and target.is_relative_to(folder), target.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or links in a circle
+        inside = found = False
     if not inside:
-        raise ModelError(f"{data} lie outside its folder ({location!r}); refused")
-    if not target.is_file():
+        raise ModelError(f"{data} lie outside its folder ({shown(location)!r}); refused")
+    if not found:
         raise ModelError(f"the file {shown(location)} with {data} is missing; copy it along")
     try:
         start, length = int(entries.get("offset") or 0), int(entries.get("length") or size)
@@ -238,10 +293,15 @@ def _load_external(path: Path, tensor: TensorProto, data: str, size: int) -> Non
 
 
 # -- its graph ---------------------------------------------------------------------------------------
-def _name_domains(proto: ModelProto) -> None:
-    """The domain of each node as qonnx knows it."""
+def _check_nodes(proto: ModelProto) -> None:
+    """Each node is an operator that can be executed, in the domain that qonnx knows it by."""
+    from onnx import checker
+
     from .custom_op import DOMAIN
 
+    context = checker.C.CheckerContext()
+    context.ir_version = checker.DEFAULT_CONTEXT.ir_version
+    context.opset_imports = {"": proto.opset_import[0].version}
     for node in proto.graph.node:
         if node.domain not in (*DOMAINS, DOMAIN):
             raise ModelError(
@@ -252,6 +312,14 @@ def _name_domains(proto: ModelProto) -> None:
             node.domain = ""
         if node.op_type in _QUANTIZERS:
             node.domain = "qonnx.custom_op.general"
+        needed = _INPUTS.get(node.op_type, 0) if node.domain else 0
+        if needed and (len(node.input) != needed or not all(node.input)):
+            raise ModelError(f"{called(node)} has {len(node.input)} inputs instead of {needed}; export it again")
+        if not node.domain:
+            try:
+                checker.check_node(node, context)
+            except checker.ValidationError as error:
+                raise ModelError(f"{called(node)} is no valid operator: {first_line(error)}; export it again") from None
 
 
 def _only_input(graph: GraphProto) -> Any:
@@ -268,6 +336,22 @@ def _only_input(graph: GraphProto) -> Any:
         if value.name in constants:
             graph.input.remove(value)
     return only
+
+
+def _only_annotation(graph: GraphProto, source: str) -> None:
+    """Keep what is said of the input's integers; of other tensors it is found out, not believed."""
+    notes = [n for n in graph.quantization_annotation if n.tensor_name == source]
+    kinds = {e.value for n in notes for e in n.quant_parameter_tensor_names if e.key == "finn_datatype"}
+    del graph.quantization_annotation[:]
+    integers = {k for k in kinds if not k.startswith(("FLOAT", "FIXED", "SCALEDINT"))}
+    if len(kinds) > 1 or any(not _INTEGERS.fullmatch(k) for k in integers):
+        raise ModelError(
+            f"the input {shown(source)} is annotated as {_listed(sorted(kinds))}; annotate it as UINT8, INT8,"
+            " the like with fewer bits, or BIPOLAR"
+        )
+    if integers:
+        note = graph.quantization_annotation.add(tensor_name=source)
+        note.quant_parameter_tensor_names.add(key="finn_datatype", value=integers.pop())
 
 
 def _sort(graph: GraphProto) -> None:
@@ -315,8 +399,8 @@ def _sort(graph: GraphProto) -> None:
     graph.node.extend(nodes[n] for n in order)
 
 
-def _fix_batch(graph: GraphProto, tensor: Any) -> None:
-    """Batch 1; everything else has to be fixed already."""
+def _fix_batch(graph: GraphProto, tensor: Any) -> int:
+    """Batch 1; everything else has to be fixed already. Returns the batch of the export, 1 if it is open."""
     from onnx import TensorProto
 
     kind = tensor.type.tensor_type.elem_type
@@ -343,41 +427,7 @@ def _fix_batch(graph: GraphProto, tensor: Any) -> None:
     if math.prod(d.dim_value for d in dims) > MOST_ELEMENTS:
         shape = _shape([d.dim_value for d in dims])
         raise ModelError(f"the input {shown(tensor.name)} has the shape {shape}; at most {MOST_ELEMENTS} numbers fit")
-    # shapes in the file may carry a symbolic batch, or its own: inferred anew, but for nodes that onnx does not know
-    graph.output[0].type.tensor_type.ClearField("shape")
-    written = {t for n in graph.node if n.domain for t in n.output}
-    kept = [i for i in graph.value_info if batch == 1 and i.name in written and _is_fixed(i)]
+    # shapes in the file may carry a symbolic batch, or its own: found anew
     del graph.value_info[:]
-    graph.value_info.extend(kept)
-    if batch > 1:
-        _reshape_one(graph, tensor.name, batch)
-
-
-def _is_fixed(info: Any) -> bool:
-    kind = info.type.tensor_type
-    return kind.HasField("shape") and all(d.dim_value > 0 for d in kind.shape.dim)
-
-
-def _reshape_one(graph: GraphProto, source: str, batch: int) -> None:
-    """Shapes that activations are brought to begin with the batch of the export: make it 1."""
-    from onnx import numpy_helper
-
-    constants = {t.name: t for t in graph.initializer}
-    made = {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.HasField("t")}
-    depends = {source}
-    for node in graph.node:
-        if depends.isdisjoint(node.input):
-            continue
-        depends.update(filter(None, node.output))
-        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[0] not in depends:
-            continue
-        wanted = constants.get(node.input[1], made.get(node.input[1]))
-        shape = None if wanted is None else numpy_helper.to_array(wanted).reshape(-1)
-        if shape is not None and shape.size and shape[0] == batch:
-            name, number = f"{node.output[0]}_shape", 0
-            while name in constants or name in depends:
-                name, number = f"{node.output[0]}_shape_{number}", number + 1
-            one = numpy_helper.from_array(np.array([1, *shape[1:]], dtype=np.int64), name)
-            graph.initializer.append(one)
-            constants[name] = one
-            node.input[1] = name
+    graph.output[0].type.tensor_type.ClearField("shape")
+    return max(batch, 1)

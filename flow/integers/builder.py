@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...hw.types import int_for
-from ..model_file import ModelError
+from ..model_proto import shown
 from ..passes.base import attribute
 from ..passes.supported import unsupported
 from .value import Base, Constant, Value, merge_bases, whole
@@ -373,7 +373,7 @@ def pads_of(node: NodeProto, kernel: Sequence[int], size: Sequence[int]) -> tupl
             raise unsupported(node, f"its padding {list(pads)} is not four numbers of at least 0")
         return int(pads[0]), int(pads[1]), int(pads[2]), int(pads[3])
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
-        raise ModelError(f"{node.name} ({node.op_type}) has the unknown auto_pad {mode!r}")
+        raise unsupported(node, f"its auto_pad {shown(mode)!r} is unknown", "use pads")
     strides, dilations = attribute(node, "strides", [1, 1]), attribute(node, "dilations", [1, 1])
     before, after = [], []
     for k, n, stride, dilation in zip(kernel, size, strides, dilations, strict=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..model_proto import shown
 from ..passes.base import attribute
 from ..passes.supported import unsupported
 from .builder import Builder
@@ -22,7 +23,7 @@ def _pad(b: Builder, node: NodeProto) -> None:
     value = b.value(node)
     mode = attribute(node, "mode", "constant")
     if mode != "constant":
-        raise unsupported(node, f"it pads by {mode!r}", "pad with a constant")
+        raise unsupported(node, f"it pads by {shown(mode)!r}", "pad with a constant")
     amounts = b.optional(node, 1)
     given = attribute(node, "pads") if amounts is None else [int(a) for a in amounts.reshape(-1)]
     number = b.optional(node, 2)

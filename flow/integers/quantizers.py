@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...hw.types import int_for
+from ..model_proto import shown
 from ..passes.base import attribute
 from ..passes.supported import unsupported
 from .builder import FLOAT32_EXACT, Builder
@@ -106,6 +107,8 @@ def _settings(b: Builder, node: NodeProto) -> tuple[np.ndarray, int, int, bool, 
     for what, array in (("zero point", zero), ("bit width", bits)):
         if np.unique(array).size != 1 or array.flat[0] != np.rint(array.flat[0]):
             raise unsupported(node, f"its {what} has to be one integer", f"quantize with one integer {what}")
+    if abs(zero.flat[0]) >= FLOAT32_EXACT:
+        raise unsupported(node, f"its zero point is {zero.flat[0]:g}", "use zero point 0")
     width = int(bits.flat[0])
     if not 1 <= width <= 8:
         raise unsupported(node, f"it has {width} bits", "quantize to 1..8 bits")
@@ -129,7 +132,7 @@ def _quantized(
     try:
         resolve_rounding_mode(mode)
     except ValueError:
-        raise unsupported(node, f"its rounding mode {mode!r} is unknown", "use ROUND") from None
+        raise unsupported(node, f"its rounding mode {shown(mode)!r} is unknown", "use ROUND") from None
     width, point = np.array(bits, np.float32), np.array(zero, np.float32)
     if bits == 1 and signed:
         low, high = -1 - zero, 1 - zero

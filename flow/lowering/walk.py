@@ -11,6 +11,7 @@ from ...hw.graph import Node
 from ...hw.identifiers import identifier
 from ...hw.ops.base import Operator
 from ...hw.types import StreamType
+from ..model_proto import called, shown
 from ..passes.base import attribute, consumers, producer_of, scalar_of
 from ..passes.supported import unsupported
 
@@ -69,7 +70,7 @@ class Walk:
         """The stream of a tensor that a node reads."""
         if tensor not in self.values:
             maker = producer_of(self.model, tensor)
-            what = f"{maker.name} ({maker.op_type})" if maker is not None else tensor
+            what = called(maker) if maker is not None else shown(tensor)
             raise unsupported(node, f"it reads {what}, which is no stream of integers by itself")
         return self.values[tensor]
 

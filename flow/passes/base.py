@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..model_file import ModelError
+from ..model_proto import called, shown
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -26,6 +27,7 @@ __all__ = [
     "producer_of",
     "scalar_of",
     "tensor_names",
+    "tensor_shapes",
 ]
 
 
@@ -111,6 +113,16 @@ def tensor_names(model: ModelWrapper) -> set[str]:
     return {t for n in model.graph.node for t in (*n.input, *n.output)}
 
 
+def tensor_shapes(model: ModelWrapper) -> dict[str, list[int]]:
+    """Shapes of all tensors that have one; qonnx's ``get_tensor_shape`` looks through all of them for each."""
+    graph = model.graph
+    shapes = {t.name: list(t.dims) for t in graph.initializer}
+    for info in (*graph.value_info, *graph.output, *graph.input):
+        if info.type.tensor_type.HasField("shape"):
+            shapes[info.name] = [d.dim_value for d in info.type.tensor_type.shape.dim]
+    return shapes
+
+
 # -- changing a graph --------------------------------------------------------------------------------
 def bypass(model: ModelWrapper, node: NodeProto) -> None:
     """Remove a node of one input; whoever read its output reads its input."""
@@ -119,7 +131,7 @@ def bypass(model: ModelWrapper, node: NodeProto) -> None:
     if gone == model.graph.output[0].name:
         producer = producer_of(model, source)
         if producer is None:
-            raise ModelError(f"{node.name} ({node.op_type}) is all that lies between the input and the output")
+            raise ModelError(f"{called(node)} is all that lies between the input and the output")
         producer.output[list(producer.output).index(source)] = gone
         source, gone = gone, source
     for reader in model.graph.node:
@@ -183,21 +195,21 @@ def _rename(model: ModelWrapper, old: str, new: str) -> None:
 
 def check_graph(model: ModelWrapper) -> None:
     """Raise ModelError unless each tensor is written once, before it is read, and has a known shape."""
-    graph = model.graph
+    graph, shapes = model.graph, tensor_shapes(model)
     written = {t.name for t in (*graph.input, *graph.initializer)}
     names: set[str] = set()
     for node in graph.node:
         if not node.name or node.name in names:
-            raise ModelError(f"two nodes are called {node.name!r}, or a {node.op_type} has no name")
+            raise ModelError(f"two nodes are called {shown(node.name)!r}, or a {shown(node.op_type)} has no name")
         names.add(node.name)
         for tensor in node.input:
             if tensor and tensor not in written:
-                raise ModelError(f"{node.name} ({node.op_type}) reads {tensor}, which nothing before it writes")
+                raise ModelError(f"{called(node)} reads {shown(tensor)}, which nothing before it writes")
         for tensor in filter(None, node.output):
             if tensor in written:
-                raise ModelError(f"{node.name} ({node.op_type}) writes {tensor}, which is written already")
+                raise ModelError(f"{called(node)} writes {shown(tensor)}, which is written already")
             written.add(tensor)
-            if not model.get_tensor_shape(tensor):
-                raise ModelError(f"the shape of {tensor}, written by {node.name} ({node.op_type}), is unknown")
+            if not shapes.get(tensor):
+                raise ModelError(f"the shape of {shown(tensor)}, written by {called(node)}, is unknown")
     if graph.output[0].name not in written:
-        raise ModelError(f"nothing writes the output {graph.output[0].name}")
+        raise ModelError(f"nothing writes the output {shown(graph.output[0].name)}")

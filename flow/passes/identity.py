@@ -6,10 +6,12 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .base import bypass
+import numpy as np
+
+from .base import attribute, bypass, tensor_shapes
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnx import NodeProto, TensorProto
     from qonnx.core.modelwrapper import ModelWrapper
 
 __all__ = ["RemoveDeadNodes", "RemoveIdentities"]
@@ -28,24 +30,31 @@ class RemoveIdentities:
 
     def apply(self, model: ModelWrapper) -> ModelWrapper:
         model = copy.deepcopy(model)
+        shapes, constants = tensor_shapes(model), {t.name: t for t in model.graph.initializer}
         for node in list(model.graph.node):
-            if model.get_initializer(node.input[0]) is None and self._is_identity(model, node):
+            if node.input[0] not in constants and self._is_identity(node, shapes, constants):
                 bypass(model, node)
         return model
 
     @staticmethod
-    def _is_identity(model: ModelWrapper, node: NodeProto) -> bool:
+    def _is_identity(node: NodeProto, shapes: dict[str, list[int]], constants: dict[str, TensorProto]) -> bool:
         if node.op_type == "Identity":
             return True
-        same_shape = model.get_tensor_shape(node.input[0]) == model.get_tensor_shape(node.output[0])
-        if node.op_type in (*_SHAPE_ONLY, "Tile", "Pad"):
-            return same_shape and len(node.output) == 1
+        shape = shapes[node.input[0]]
+        if len(node.output) != 1 or shape != shapes[node.output[0]]:
+            return False
         if node.op_type == "Transpose":
             order = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
-            shape = model.get_tensor_shape(node.input[0])
             moved = [i for i in order if shape[i] != 1]
-            return same_shape and moved == sorted(moved) and bool(order)
-        return False
+            return moved == sorted(moved) and bool(order)
+        if node.op_type == "Pad":  # what it cuts off on one side it may add on the other
+            from onnx import numpy_helper
+
+            given = attribute(node, "pads")
+            if len(node.input) > 1 and node.input[1] in constants:
+                given = numpy_helper.to_array(constants[node.input[1]])
+            return given is not None and not np.any(given)
+        return node.op_type in (*_SHAPE_ONLY, "Tile")
 
 
 @dataclass(frozen=True)

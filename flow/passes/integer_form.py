@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...errors import BitexpertError
 from ...hw.types import BIPOLAR
-from ..model_file import HardwareInput, hardware_input
+from ..model_file import HardwareInput, first_line, hardware_input
 from .supported import unsupported
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ class IntegerForm:
         for node in model.graph.node:
             if node.op_type not in RULES:
                 raise unsupported(node)
-            RULES[node.op_type](builder, node)
+            try:
+                RULES[node.op_type](builder, node)
+            except BitexpertError:
+                raise
+            except Exception as error:  # a number or a shape that no rule expects
+                raise unsupported(node, first_line(error), "look at its attributes and constants") from error
         return finish(builder)
 
 

@@ -5,6 +5,7 @@ from bitexpert.flow.execute import execute, execute_tensors, to_nhwc
 from bitexpert.flow.frames import random_frames
 from bitexpert.flow.model_file import ModelError, hardware_input, load_model
 from flownets import Padded, export_module
+from onnxnets import integers, net, node, save
 from qonnx.core.onnx_exec import execute_onnx
 
 
@@ -27,6 +28,20 @@ def test_a_batch_gives_what_qonnx_gives_frame_by_frame(model, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_BYTES", 4 * module._bytes_per_frame(model))
     assert np.allclose(execute(model, frames), expected, atol=1e-5)  # chunks of 4, 4 and 3
     assert model.get_tensor_shape(name) == [1, 2, 9, 7]
+
+
+def test_frames_are_not_mixed(tmp_path):
+    """Where a tensor has channels in front, each frame is executed by itself."""
+    nodes = [
+        node("BipolarQuant", ["x", "s"], ["q"]),
+        node("Reshape", ["q", "rows"], ["r"]),
+        node("ReduceSum", ["r"], ["t"], axes=[1]),
+        node("Reshape", ["t", "one"]),
+    ]
+    constants = {"s": 1.0, "rows": integers(-1, 3), "one": integers(1, -1)}
+    model = load_model(save(tmp_path, net(nodes, constants, (1, 12), opset=11)))
+    frames = random_frames(hardware_input(model), 7)
+    assert np.array_equal(execute(model, frames), frames.reshape(7, 4, 3).sum(axis=2))
 
 
 def test_frames_of_a_wrong_shape(model):

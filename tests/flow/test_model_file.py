@@ -92,7 +92,7 @@ def test_batch_may_be_open(tmp_path):
 
 
 def test_unknown_domain(tmp_path):
-    with pytest.raises(ModelError, match=r"node node y \(Magic\) is of the unknown domain 'com.acme'"):
+    with pytest.raises(ModelError, match=r"node y \(Magic\) is of the unknown domain 'com.acme'"):
         load_model(save(tmp_path, small_model(op="Magic", domain="com.acme")))
 
 
