@@ -139,7 +139,8 @@ def inspect_model(path: Path) -> ModelReport:
         return ModelReport(
             path, "", "", [NodeReport(shown(n.name), n.op_type, "") for n in model.graph.node], [str(error)]
         )
-    notes = [f"FINN's pass {r.name} was left out: {r.skipped}" for r in records if r.skipped]
+    left_out = "FINN's pass {} was left out; its work is done without it. The reason: {}"
+    notes = [left_out.format(r.name, r.skipped) for r in records if r.skipped]
     enters = f"{graph.type_of(graph.inputs[0])}"
     if source.scale != 1 or source.offset:
         enters += f" (the file computes with {source.scale:g} * integer" + (

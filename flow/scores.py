@@ -13,7 +13,10 @@ from .model_file import ModelError
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
-__all__ = ["OutputForm", "largest"]
+__all__ = ["RESULTS", "OutputForm", "largest"]
+
+#: The metadata in which a streamlined model says what becomes of its integers.
+RESULTS = ("output_scale", "output_bias", "output_order", "top_k")
 
 
 def largest(scores: np.ndarray, k: int) -> np.ndarray:

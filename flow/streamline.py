@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +14,12 @@ import numpy as np
 
 from ..errors import BitexpertError
 from .execute import activations, execute, execute_tensors
-from .model_file import ModelError, first_line
+from .model_file import ModelError, first_line, shown
+from .model_proto import called
 from .passes import LibraryPass, Pass, pipeline
 from .passes.base import check_graph, name_new, tensor_names
 from .quiet import quiet
-from .scores import OutputForm
+from .scores import RESULTS, OutputForm
 from .ties import undecided
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = ["PassRecord", "StreamlineError", "streamline"]
 
 # Scores are sums of many scaled bits: float noise is far below this part of the largest, one changed bit above.
 TOLERANCE = 1e-5
+# The time of FINN's and qonnx's passes grows with the square.
+MOST_NODES = 500
 
 
 class StreamlineError(BitexpertError):
@@ -87,7 +91,7 @@ def streamline(
     Returns
     -------
     model : ModelWrapper
-        Streamlined; its scores are integers, see :func:`output_affine`.
+        Streamlined; its scores are integers, see :class:`bitexpert.flow.scores.OutputForm`.
     records : list of PassRecord
 
     Raises
@@ -98,9 +102,10 @@ def streamline(
         A pass changed an output; names the pass and the first node that differs.
     """
     passes = pipeline() if passes is None else passes
+    model = _without_results(model)
     outputs = execute(model, samples)
     if not np.isfinite(outputs).all():
-        raise ModelError("the network gives scores that are not finite; train again, then export again")
+        raise _not_finite(model, samples)
     records, exported = [], model
     for number, step in enumerate(passes, 1):
         if on_pass:
@@ -108,6 +113,8 @@ def streamline(
         start = time.perf_counter()
         after, changed, skipped = model, False, ""
         try:
+            if isinstance(step, LibraryPass) and len(model.graph.node) > MOST_NODES:
+                raise ModelError(f"the network has more than {MOST_NODES} nodes, which take it minutes")
             after = _apply(step, model)
             changed = _bytes(after) != _bytes(model)
             if changed:
@@ -120,6 +127,21 @@ def streamline(
         records.append(PassRecord(step.name, seconds, len(model.graph.node), len(after.graph.node), changed, skipped))
         model = after
     return model, records
+
+
+def _without_results(model: ModelWrapper) -> ModelWrapper:
+    """A copy without the metadata that streamlining writes: in a file that is given, they tell of another network."""
+    model = copy.deepcopy(model)
+    kept = [p for p in model.graph.metadata_props if p.key not in RESULTS]
+    del model.graph.metadata_props[:]
+    model.graph.metadata_props.extend(kept)
+    return model
+
+
+def _not_finite(model: ModelWrapper, samples: np.ndarray) -> ModelError:
+    tensors = execute_tensors(model, samples)
+    bad = next(n for n in model.graph.node for t in n.output if t in tensors and not np.isfinite(tensors[t]).all())
+    return ModelError(f"{called(bad)} makes numbers that are not finite. What to do: train again, then export again")
 
 
 def _bytes(model: ModelWrapper) -> bytes:
@@ -136,6 +158,8 @@ def _apply(step: Pass, model: ModelWrapper) -> ModelWrapper:
         except BitexpertError:
             raise
         except Exception as error:  # FINN and qonnx raise what they like
+            if isinstance(step, LibraryPass):
+                raise ModelError(first_line(error)) from error
             raise ModelError(
                 f"pass {step.name} cannot handle this network: {first_line(error)};"
                 " simplify the layer it names, or report this"
@@ -201,7 +225,7 @@ def _first_difference(before: ModelWrapper, after: ModelWrapper, samples: np.nda
         candidates += [v for k, v in old.items() if k != name]
         if any(_same_up_to_affine(a, new[name]) for a in candidates if a.shape == new[name].shape):
             continue
-        text = f"first node that differs: {node.name} ({node.op_type}), tensor {name}"
+        text = f"first node that differs: {called(node)}, tensor {shown(name)}"
         if name in old and old[name].shape == new[name].shape:
             place = tuple(int(i) for i in np.argwhere(old[name] != new[name])[0])
             was, now = old[name][place], new[name][place]

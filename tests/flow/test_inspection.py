@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from bitexpert.flow import cli
 from bitexpert.flow.cli import app
 from bitexpert.flow.inspection import inspect_model
 from bitexpert.flow.model_file import load_model
@@ -58,7 +59,8 @@ def test_all_strangers_are_named_at_once(tmp_path):
     assert [n.becomes for n in report.nodes if n.kind in ("Tanh", "Erf")] == ["not supported"] * 2
 
 
-def test_on_the_command_line(scaled, tmp_path):
+def test_on_the_command_line(scaled, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.console, "width", 160)
     result = CliRunner().invoke(app, ["doctor", str(scaled)])
     assert result.exit_code == 0, result.output
     assert "SlidingWindow + MatVec" in result.output

@@ -383,3 +383,17 @@ def test_hostile_names_stay_harmless(scaled):
     model.set_tensor_shape("exotic", model.get_tensor_shape(source))
     with pytest.raises(ModelError, match=r'^"; rm -rf /\?\?\[2J \(Erf\) cannot become hardware'):
         streamline(model, random_frames(hardware_input(scaled), 1))
+
+
+def test_a_large_graph_does_without_finn(network, monkeypatch):
+    """FINN's passes take minutes for thousands of nodes: the same integers come out without them."""
+    model = load_model(network[1])
+    frames = random_frames(hardware_input(model), 20)
+    with_finn, _ = streamline(model, frames[:4])
+    monkeypatch.setattr("bitexpert.flow.streamline.MOST_NODES", 1)
+    without, records = streamline(model, frames[:4])
+    skipped = [r.name for r in records if r.skipped]
+    assert skipped == [p.name for p in pipeline() if isinstance(p, LibraryPass)]
+    assert all("more than 1 nodes" in r.skipped for r in records if r.skipped)
+    found, expected = execute(without, frames), execute(with_finn, frames)
+    assert np.array_equal(OutputForm.of(without).real(found), OutputForm.of(with_finn).real(expected))
