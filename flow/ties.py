@@ -152,4 +152,4 @@ def _other_class(model: ModelWrapper, node: NodeProto, values: np.ndarray, noise
         count = int(np.reshape(given, -1)[0])
     ordered = -np.sort(-rows, axis=1)
     close: np.ndarray = -np.diff(ordered, axis=1)[:, :count] <= step
-    return close.any(axis=1)
+    return np.asarray(close.any(axis=1))
