@@ -205,15 +205,16 @@ def _compare(path: Path, out: Path) -> None:
     graph = Dataflow.load(out / "folded.json", out / "weights.npz")
     model = load_model(path)
     source = hardware_input(model)
-    frames = random_frames(source, _FRAMES, seed=7)
+    count = _FRAMES if len(model.graph.node) < 200 else 1  # qonnx's time grows with the square of the nodes
+    frames = random_frames(source, count, seed=7)
     form = OutputForm.of(load_model(out / "streamlined.onnx"))
     with quiet():
         expected = form.integers(_by_qonnx(path, source.to_model(frames)))
-    expected = (expected if form.top_k else leaving(graph, expected)).reshape(_FRAMES, -1)
-    found = graph.run(wired(graph, frames))[graph.outputs[0]].reshape(_FRAMES, -1)
+    expected = (expected if form.top_k else leaving(graph, expected)).reshape(count, -1)
+    found = graph.run(wired(graph, frames))[graph.outputs[0]].reshape(count, -1)
     differing = np.flatnonzero((found != expected).any(axis=1))
     differing = differing[~undecided(model, frames[differing])]
-    assert not len(differing), f"{len(differing)} of {_FRAMES} frames differ from what qonnx computes from the file"
+    assert not len(differing), f"{len(differing)} of {count} frames differ from what qonnx computes from the file"
 
 
 def _by_qonnx(path: Path, inputs):

@@ -29,8 +29,7 @@ class AnnotateInput:
         model.set_metadata_prop("input_element", str(source.element))
         model.set_metadata_prop("input_low", str(source.low))
         model.set_metadata_prop("input_high", str(source.high))
-        if model.get_metadata_prop("input_scale") is None:
-            model.set_metadata_prop("input_scale", repr(source.scale))
-            model.set_metadata_prop("input_layout", source.layout)
-            model.set_metadata_prop("input_offset", repr(source.offset))
+        model.set_metadata_prop("input_scale", repr(source.scale))
+        model.set_metadata_prop("input_layout", source.layout)
+        model.set_metadata_prop("input_offset", repr(source.offset))
         return model

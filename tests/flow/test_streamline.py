@@ -9,6 +9,7 @@ import torch
 from bitexpert.flow.execute import execute, execute_tensors
 from bitexpert.flow.export import export
 from bitexpert.flow.frames import random_frames
+from bitexpert.flow.lower import lower
 from bitexpert.flow.model_file import ModelError, hardware_input, load_model
 from bitexpert.flow.passes import LibraryPass, pipeline
 from bitexpert.flow.scores import OutputForm
@@ -61,6 +62,15 @@ def test_streamlining_is_reproducible_and_settled(network, tmp_path):
     assert [(n.name, list(n.output)) for n in again.graph.node] == [(n.name, list(n.output)) for n in one.graph.node]
     assert hardware_input(again).scale == 1.0
     assert np.array_equal(execute(again, frames), execute(one, frames))
+
+
+def test_what_a_file_says_of_its_scales_is_not_believed(network):
+    model = load_model(network[1])
+    frames = random_frames(hardware_input(model), 4)
+    for key in ("input_scale", "input_offset", "output_scale", "output_bias", "top_k"):
+        model.set_metadata_prop(key, "3")
+    found, expected = (lower(streamline(m, frames)[0]).meta for m in (model, load_model(network[1])))
+    assert found == expected
 
 
 def test_batch_norms_that_are_not_snapped(tmp_path):

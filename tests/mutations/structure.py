@@ -203,7 +203,7 @@ def huge(model, rng):
 @mutator
 def long_chain(model, rng):
     """Very many nodes of one kind in a row."""
-    count, kind = int(one_of(rng, [300, 3000, 30000])), one_of(rng, ["Identity", "Relu", "Neg", "Dropout"])
+    count, kind = int(one_of(rng, [300, 1200, 30000])), one_of(rng, ["Identity", "Relu", "Neg", "Dropout"])
     node = model.graph.node[-1]
     name = node.input[0]
     for i in range(count):
