@@ -17,8 +17,10 @@ from .base import Folding, Operator, OperatorError, divisors, require
 __all__ = ["MatVec"]
 
 # Products whose sum is formed in one cycle (parameter SLICE of the RTL); wider beats take one stage more.
-SLICE_BITS = 32
+SLICE_BITS = 36
 SLICE_NUMBERS = 4
+# Modules inside bx_matvec.
+_PARTS = ("bx_rom", "bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
 # Widest word of a table in Vitis HLS
 HLS_WORD = 4096
 
@@ -300,10 +302,10 @@ class MatVec(Operator):
         }
         memories = {"WEIGHTS": self._weight_memory(folding, folding["PE"])}
         if self.banks == 1:
-            return RtlCell("bx_matvec_single", parameters, memories, submodules=("bx_rom", "bx_dot", "bx_matvec"))
+            return RtlCell("bx_matvec_single", parameters, memories, submodules=("bx_matvec", *_PARTS))
         parameters["BANKS"] = self.banks
         inputs = ("s_axis", "s_token")
-        return RtlCell("bx_matvec", parameters, memories, inputs, submodules=("bx_rom", "bx_dot"))
+        return RtlCell("bx_matvec", parameters, memories, inputs, submodules=_PARTS)
 
     def hls(self, folding: Folding) -> HlsCall:
         nf, sf = self._folds(folding)

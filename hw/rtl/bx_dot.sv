@@ -51,8 +51,9 @@ module bx_dot #(
     logic [PART_W-1:0] part;
 
     if (COUNTS) begin : g_bits
-      wire [M-1:0] same = ~(x ^ y);
-      assign part = zero ? PART_W'(HALF != 0 ? M / 2 : M) : PART_W'($countones(same)) << (HALF != 0 ? 0 : 1);
+      wire [$clog2(M+1)-1:0] equal;
+      bx_equal #(.N(M)) pairs (.a(x), .b(y), .count(equal));
+      assign part = zero ? PART_W'(HALF != 0 ? M / 2 : M) : PART_W'(equal) << (HALF != 0 ? 0 : 1);
     end else begin : g_numbers
       logic [M*TERMS-1:0] negative;
       logic [M*TERMS*T_W-1:0] terms;  // where negative, 1 is missing

@@ -23,7 +23,7 @@ module bx_matvec #(
     parameter int BIPOLAR = 1,   // inputs are bits: 1 = +1, 0 = -1
     parameter int SIGNED  = 0,   // else: inputs are two's complement
     parameter int MASKED  = 0,   // bipolar: a bit above a beat's elements is 0 where the beat is zero padding
-    parameter int SLICE   = 32,  // elements summed in one cycle
+    parameter int SLICE   = 36,  // elements summed in one cycle
     parameter int ACC_W   = 5,   // bits of an output element
     parameter int WEIGHT_BITS = 1,  // 1: weights are bits, 1 = +1, 0 = -1; else two's complement
     parameter     WEIGHTS = "weights.mem"
@@ -40,6 +40,7 @@ module bx_matvec #(
     output logic                                              m_axis_tvalid,
     input  wire                                               m_axis_tready
 );
+  localparam int LUTRAM_DEPTH = 64;  // deeper windows may become block RAM
   localparam int BEAT_W = SIMD * IN_BITS + MASKED;
   localparam int COLUMNS = SF * SIMD;
   localparam int WORDS = GROUPS * NF * SF;  // of one bank
@@ -145,25 +146,35 @@ module bx_matvec #(
 
   // -- stages 1 and 2: weights, and the beat from the stream or from the window's buffer
   logic [PE*SIMD*WEIGHT_BITS-1:0] word, weights;
-  logic [BEAT_W-1:0] arrived, beat;
+  logic [BEAT_W-1:0] beat;
   bx_rom #(
       .W(PE * SIMD * WEIGHT_BITS), .WORDS(BANKS * WORDS), .FILE(WEIGHTS)
   ) rom (
       .clk(clk), .enable(enable), .address(address), .data(word)
   );
   always_ff @(posedge clk) if (enable) weights <= word;
-  always_ff @(posedge clk) if (enable) arrived <= s_axis_tdata;
 
-  if (NF > 1) begin : g_window
+  if (NF > 1 && SF <= LUTRAM_DEPTH) begin : g_small_window
+    // read a cycle after it is written: what has just arrived comes the same way as what is replayed
     logic [BEAT_W-1:0] window[0:SF-1];
-    logic [BEAT_W-1:0] kept;
-    logic replay;
+    logic [SW-1:0] sf_1;
     always_ff @(posedge clk) if (fire && arriving) window[sf] <= s_axis_tdata;
-    always_ff @(posedge clk) if (enable) kept <= window[sf];
-    always_ff @(posedge clk) if (enable) replay <= !arriving;
-    always_ff @(posedge clk) if (enable) beat <= replay ? kept : arrived;
-  end else begin : g_once
-    always_ff @(posedge clk) if (enable) beat <= arrived;
+    always_ff @(posedge clk) if (enable) sf_1 <= sf;
+    always_ff @(posedge clk) if (enable) beat <= window[sf_1];
+  end else begin : g_arrived
+    logic [BEAT_W-1:0] arrived;
+    always_ff @(posedge clk) if (enable) arrived <= s_axis_tdata;
+    if (NF > 1) begin : g_window
+      logic [BEAT_W-1:0] window[0:SF-1];
+      logic [BEAT_W-1:0] kept;
+      logic replay;
+      always_ff @(posedge clk) if (fire && arriving) window[sf] <= s_axis_tdata;
+      always_ff @(posedge clk) if (enable) kept <= window[sf];
+      always_ff @(posedge clk) if (enable) replay <= !arriving;
+      always_ff @(posedge clk) if (enable) beat <= replay ? kept : arrived;
+    end else begin : g_once
+      always_ff @(posedge clk) if (enable) beat <= arrived;
+    end
   end
 
   wire padded = MASKED != 0 && !beat[BEAT_W-1];
@@ -193,7 +204,7 @@ module bx_matvec #(
     logic [COUNT_W-1:0] count;
     wire [COUNT_W-1:0] addend = COUNT_W'($signed({!COUNTS && sum[SUM_W-1], sum}));
     always_ff @(posedge clk) begin
-      if (enable && valid[STAGES-1]) count <= (first[STAGES-1] ? COUNT_W'(START) : count) + addend;
+      if (enable && valid[STAGES-1]) count <= addend + (first[STAGES-1] ? COUNT_W'(START) : count);
     end
     if (TWOS) begin : g_twos
       assign m_axis_tdata[p*ACC_W +: ACC_W] = {count, COLUMNS % 2 != 0};

@@ -117,11 +117,11 @@ module bx_threshold #(
       wire [ACC_W-1:0] accumulator = value[p*ACC_W +: ACC_W];
       wire [ACC_W-1:0] threshold = data[p*FIELD_W +: ACC_W];
       wire flip = data[p*FIELD_W+ACC_W];
-      if (SIGNED != 0) begin : g_signed
-        assign bit_here[p] = ($signed(accumulator) >= $signed(threshold)) ^ flip;
-      end else begin : g_unsigned
-        assign bit_here[p] = (accumulator >= threshold) ^ flip;
-      end
+      bx_at_least #(
+          .W(ACC_W), .SIGNED(SIGNED)
+      ) compare (
+          .a(accumulator), .b(threshold), .flip(flip), .result(bit_here[p])
+      );
     end
 
     if (s == 0) begin : g_first
