@@ -5,6 +5,7 @@ OUT    ?= demo
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 RTL    := $(wildcard hw/rtl/*.sv)
+HLS    := $(wildcard hw/hls/*.hpp)
 # Where pip knows a folder with a torch build, uv is told of it too.
 UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 ifneq ($(strip $(UV_FIND_LINKS)),)
@@ -53,6 +54,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(VENV)/src $(BIN)/mypy -p bitexpert.models -p bitexpert.flow -p bitexpert.hw -p bitexpert.sim
 	$(BIN)/python -m bitexpert.sim.rtl $(RTL)
+	$(BIN)/python -m bitexpert.flow.hls_check $(HLS)
 	$(BIN)/hadolint Dockerfile
 
 format: $(READY)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from bitexpert.flow.board import load_board
+from bitexpert.flow.emit import emit_hls
 from bitexpert.flow.emit_fast import emit_fast
 from bitexpert.flow.execute import execute_one_by_one
 from bitexpert.flow.fold import fold
 from bitexpert.flow.frames import random_frames
+from bitexpert.flow.hls_check import check_design, stream_depths
 from bitexpert.flow.lower import check_lowering, leaving, lower, wired
 from bitexpert.flow.model_file import as_exported, hardware_input, load_model
 from bitexpert.flow.scores import OutputForm
@@ -49,8 +51,15 @@ def accelerator(path: Path, frames: int = 30, seed: int = 0) -> tuple[Dataflow, 
 def in_hardware(
     graph: Dataflow, inputs: np.ndarray, *, target_fps: float = 1.0, stalls: tuple[int, ...] = (0, 40)
 ) -> None:
-    """Fold a graph and hold RTL (stalled and not), HLS and the cycle model against the reference, beat by beat."""
-    check_graph(fold(graph, BOARD, target_fps=target_fps), inputs, stalls=stalls)
+    """Fold a graph and hold RTL (stalled and not), HLS and the cycle model against the reference, beat by beat.
+
+    The HLS design must also keep the rules of Vitis HLS.
+    """
+    folded = fold(graph, BOARD, target_fps=target_fps)
+    check_graph(folded, inputs, stalls=stalls)
+    with tempfile.TemporaryDirectory() as name:
+        emit_hls(folded, Path(name), "made by a test", part=BOARD.part, clock_ns=10.0)
+        assert check_design(Path(name), stream_depths(folded)) == []
 
 
 def in_the_fast_engine(graph: Dataflow, inputs: np.ndarray) -> None:

@@ -8,9 +8,10 @@
 namespace bx {
 
 // SIMD elements of BITS bits in a word, WORDS words in a pixel. A padded element has the code PAD. A bit above each
-// word is 0 on padding if MASKED.
+// word is 0 on padding if MASKED. STEPS: iterations of a frame whose input is there, for the reports of Vitis HLS.
 template <int SIMD, int BITS, int HEIGHT, int WIDTH, int WORDS, int GROUPS, int KH, int KW, int SH, int SW, int DH,
-          int DW, int PAD_TOP, int PAD_LEFT, int PAD_BOTTOM, int PAD_RIGHT, int MASKED, int ROWS, long long PAD>
+          int DW, int PAD_TOP, int PAD_LEFT, int PAD_BOTTOM, int PAD_RIGHT, int MASKED, int ROWS, int STEPS,
+          long long PAD>
 void sliding_window(hls::stream<ap_uint<SIMD * BITS>>& in, hls::stream<ap_uint<SIMD * BITS + MASKED>>& out) {
   constexpr int kTap = WORDS / GROUPS;   // words of a tap
   constexpr int kLine = WIDTH * WORDS;   // words of a row
@@ -40,6 +41,7 @@ void sliding_window(hls::stream<ap_uint<SIMD * BITS>>& in, hls::stream<ap_uint<S
   int out_row = 0;
   while (out_row < kOutRows || complete < HEIGHT) {
 #pragma HLS PIPELINE II = 1
+#pragma HLS LOOP_TRIPCOUNT min = STEPS max = STEPS
     int need = top + kReach;  // rows that must be complete
     if (need < 1) need = 1;   // padding alone does not begin a frame
     if (need > HEIGHT || out_row == kOutRows - 1) need = HEIGHT;

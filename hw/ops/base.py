@@ -87,6 +87,10 @@ class Operator(ABC):
     def cycles(self, folding: Folding) -> int:
         """Cycles between frames at full rate (the interval that this operator alone allows)."""
 
+    def hls_steps(self, folding: Folding) -> int:
+        """Pipelined iterations that the HLS function needs for a frame whose input is there."""
+        return self.cycles(folding)
+
     @abstractmethod
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int

@@ -225,6 +225,18 @@ class SlidingWindow(Operator):
     def cycles(self, folding: Folding) -> int:
         return max(self.stream.beats(folding["SIMD"]), self.outputs[0].beats(folding["SIMD"]))
 
+    def hls_steps(self, folding: Folding) -> int:
+        # a call takes nothing of the next frame, so the rows before its first window are read on their own
+        height, width, channels = self.stream.shape
+        line = width * channels // folding["SIMD"]
+        row = self.outputs[0].beats(folding["SIMD"]) // self.out_size[0]
+        steps = written = 0
+        for first, need, _ in self.steps:
+            missing = max(0, need * line - written)
+            steps += missing + row
+            written = min(written + missing + row, min(height, first + self.rows) * line)
+        return steps
+
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
@@ -302,4 +314,5 @@ class SlidingWindow(Operator):
         return RtlCell("bx_sliding_window", {**self._parameters(folding), "PAD": low, "PAD_HIGH": high})
 
     def hls(self, folding: Folding) -> HlsCall:
-        return HlsCall("sliding_window.hpp", "sliding_window", (*self._parameters(folding).values(), self._pad_code))
+        sizes = self._parameters(folding).values()
+        return HlsCall("sliding_window.hpp", "sliding_window", (*sizes, self.hls_steps(folding), self._pad_code))

@@ -62,6 +62,10 @@ class TopK(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.elements
 
+    def hls_steps(self, folding: Folding) -> int:
+        # one loop after the other
+        return self.stream.elements + self.k
+
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
