@@ -19,7 +19,7 @@ help:
 	@echo "make demo       set up, then train, export, build and verify an accelerator into $(OUT)/"
 	@echo "make test       set up, then run the tests (about 10 minutes)"
 	@echo "make test-full  the tests and the long checks"
-	@echo "make lint       ruff, mypy, Verilator's lint of every cell, hadolint"
+	@echo "make lint       ruff, mypy, lint of every RTL and HLS cell, hadolint"
 	@echo "make clean      remove everything that was made here"
 
 setup: $(READY)
@@ -55,6 +55,7 @@ lint: $(VENV)/.lint
 	MYPYPATH=$(VENV)/src $(BIN)/mypy -p bitexpert.models -p bitexpert.flow -p bitexpert.hw -p bitexpert.sim
 	$(BIN)/python -m bitexpert.sim.rtl $(RTL)
 	$(BIN)/python -m bitexpert.flow.hls_check $(HLS)
+	$(BIN)/python tests/lint_hls.py
 	$(BIN)/hadolint Dockerfile
 
 format: $(READY)

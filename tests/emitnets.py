@@ -4,13 +4,19 @@ import numpy as np
 from bitexpert.flow.board import load_board
 from bitexpert.flow.fold import fold
 from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.add import Add
+from bitexpert.hw.ops.affine import Affine
+from bitexpert.hw.ops.concat import Concat
 from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
 from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.pool import Pool
+from bitexpert.hw.ops.slice import Slice
 from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.ops.topk import TopK
+from bitexpert.hw.ops.window_pool import WindowPool
 from bitexpert.hw.types import StreamType, uint_t
 
 HOSTILE = [
@@ -77,6 +83,30 @@ def expert_net(pixel_bits: int = 3, channels: int = 2) -> Dataflow:
 def folded_net(**folding: dict[str, int]) -> Dataflow:
     """:func:`expert_net`, folded."""
     return fold(expert_net(), BOARD, folding={**FOLDING, **folding})
+
+
+def joined_net() -> Dataflow:
+    """The operators that :func:`expert_net` lacks: two ways that meet twice, a pool over windows, and the largest."""
+    x = StreamType(uint_t(4), (4, 4, 4))
+    low, high = Slice(x, 0, 2), Slice(x, 2, 4)
+    concat = Concat(low.outputs[0], high.outputs[0])
+    affine = Affine(x, -3, np.array([5, 0, -7, 30]))
+    add = Add(concat.outputs[0], affine.outputs[0])
+    window = SlidingWindow(add.outputs[0], (4, 4))
+    pool = WindowPool(window.outputs[0], 16, "sum")
+    top = TopK(pool.outputs[0], 2)
+    nodes = (
+        Node("fork_0", Fork(x, 3), ("in_0",), ("a_0", "b_0", "c_0")),
+        Node("slice_0", low, ("a_0",), ("low_0",)),
+        Node("slice_1", high, ("b_0",), ("high_0",)),
+        Node("concat_0", concat, ("low_0", "high_0"), ("concat_0_out",)),
+        Node("affine_0", affine, ("c_0",), ("affine_0_out",)),
+        Node("add_0", add, ("concat_0_out", "affine_0_out"), ("add_0_out",)),
+        Node("window_0", window, ("add_0_out",), ("window_0_out",)),
+        Node("window_pool_0", pool, ("window_0_out",), ("window_pool_0_out",)),
+        Node("topk_0", top, ("window_pool_0_out",), ("topk_0_out",)),
+    )
+    return fold(Dataflow(nodes, ("in_0",), ("topk_0_out",)), BOARD, folding={"add_0": {"PE": 2}})
 
 
 def samples(graph: Dataflow, frames: int = 4) -> np.ndarray:

@@ -14,7 +14,7 @@ from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.toolchain import ToolError
-from emitnets import BOARD, folded_net
+from emitnets import BOARD, folded_net, joined_net
 
 SAMPLES = Path(__file__).parents[1] / "hls"
 BROKEN = SAMPLES / "broken.hpp"
@@ -57,8 +57,9 @@ def test_our_cells_break_no_rule():
     assert check_cells(sorted((HW / "hls").glob("*.hpp"))) == []
 
 
-def test_a_design_breaks_no_rule_and_has_the_depths_of_its_graph(tmp_path):
-    graph = folded_net()
+@pytest.mark.parametrize("net", [folded_net, joined_net], ids=["experts", "joins"])
+def test_a_design_breaks_no_rule_and_has_the_depths_of_its_graph(tmp_path, net):
+    graph = net()
     emit_hls(graph, tmp_path, "made by a test", part=BOARD.part, clock_ns=10.0)
     assert check_design(tmp_path, stream_depths(graph)) == []
     deeper = graph.replace(
