@@ -12,6 +12,7 @@ from ..hw.cells import Memory, RtlCell
 from ..hw.graph import Dataflow, Node
 from ..hw.ops.fifo import Fifo
 from ..hw.types import StreamType
+from .csynth import Promise, promise
 from .templates import render, write_text
 
 __all__ = ["TOP", "check_names", "emit_hls", "emit_rtl", "fresh", "summary"]
@@ -133,6 +134,7 @@ class HlsDesign(Design):
     tables: tuple[Table, ...]
     part: str
     clock_ns: float
+    promise: Promise
 
 
 def check_names(graph: Dataflow) -> None:
@@ -257,7 +259,7 @@ def _check_widths(graph: Dataflow) -> None:
 
 
 def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns: float) -> HlsDesign:
-    """Write the Vitis HLS design: ``accelerator.cpp``, the cells' headers, tables, testbench and ``run_hls.tcl``.
+    """Write the Vitis HLS design: ``accelerator.cpp``, the cells' headers, tables, testbench and the scripts.
 
     A Fifo becomes the depth of a stream, so the streams carry the names of the Fifos' inputs.
 
@@ -290,11 +292,14 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
             depth[alias[node.outputs[0]]] = node.op.depth
     _check_widths(graph)
     headers, calls, tables = {"axis.hpp"}, [], []
+    pipelines = set()
     for node in graph.nodes:
         call = node.op.hls(node.folding)
         if call is None:
             continue
         headers.add(call.header)
+        if node.op.hls_steps(node.folding) > 1:  # else Vitis HLS leaves no loop
+            pipelines.add((call.function, tuple(call.template_args)))
         inputs = [alias.get(s, s) for s in node.inputs]
         for stream, extra in zip(inputs, call.extra_input_depth, strict=False):
             depth[stream] = depth.get(stream, 2) + extra
@@ -319,11 +324,12 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
         tables=tuple(tables),
         part=part,
         clock_ns=clock_ns,
+        promise=promise(graph, len(pipelines)),
     )
     fresh(folder)
     for header in (*design.headers, "stream_types.hpp"):
         write_text(folder / "bx" / header, (HW / "hls" / header).read_text())
-    for file in (f"{TOP}.cpp", f"{TOP}.hpp", "tables.hpp", "run_hls.tcl"):
+    for file in (f"{TOP}.cpp", f"{TOP}.hpp", "tables.hpp", "run_hls.tcl", "check_csynth.tcl"):
         write_text(folder / file, render(f"hls/{file}.j2", design))
     write_text(folder / "tb" / "testbench.cpp", render("hls/testbench.cpp.j2", design))
     return design

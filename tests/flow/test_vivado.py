@@ -16,6 +16,7 @@ from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.fifo import Fifo
 from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.hls import write_golden
+from csynth_report import report
 from emitnets import BOARD, folded_net
 
 STAND_IN = Path(__file__).parents[1] / "tcl" / "stand_in.tcl"
@@ -154,7 +155,7 @@ def test_hls_needs_its_ip_first_then_both_scripts_run(build):
     done = tcl(script, "hls")
     assert done.returncode == 1
     assert "run_hls.tcl" in done.stderr
-    done = tcl(build / "hls" / "run_hls.tcl")
+    done = tcl(build / "hls" / "run_hls.tcl", BX_CSYNTH=str(report(folded_net(), build)))
     assert done.returncode == 0, done.stderr
     assert "no golden frames" in done.stdout
     assert "csim_design" not in done.stdout
@@ -172,7 +173,7 @@ def test_run_hls_simulates_where_golden_frames_lie(build):
     graph = folded_net()
     frames = np.random.default_rng(0).integers(0, 8, (3, *graph.type_of(graph.inputs[0]).shape))
     write_golden(graph, graph.run(frames), golden)
-    done = tcl(build / "hls" / "run_hls.tcl")
+    done = tcl(build / "hls" / "run_hls.tcl", BX_CSYNTH=str(report(graph, build)))
     assert done.returncode == 0, done.stderr
     assert re.search(r"CALL csim_design -argv .*verification/hls 3", done.stdout)
 

@@ -4,7 +4,8 @@
 #   tclsh stand_in.tcl SCRIPT [ARGUMENT...]
 #
 # Environment: BX_SLACK is the slack that the implementation reports (0.5); BX_HANDOFF is gen or srcs (gen), the
-# folder of the handoff file; BX_BOARD is 0 if the board's files are not installed. Prints the log of calls.
+# folder of the handoff file; BX_BOARD is 0 if the board's files are not installed; BX_CSYNTH is the report that the
+# synthesis leaves (none). Prints the log of calls.
 
 set log {}
 proc note {args} {
@@ -399,7 +400,14 @@ proc open_solution {args} { options open_solution $args {-reset} {-flow_target} 
 proc set_part {args} { options set_part $args {} {} {1 1} }
 proc create_clock {args} { options create_clock $args {} {-period -name} {0 0} }
 proc csim_design {args} { options csim_design $args {} {-argv} {0 0} }
-proc csynth_design {args} { options csynth_design $args {} {} {0 0} }
+proc csynth_design {args} {
+    options csynth_design $args {} {} {0 0}
+    set reports [file join [lindex $::project 1] solution syn report]
+    file mkdir $reports
+    if {[info exists ::env(BX_CSYNTH)]} {
+        file copy $::env(BX_CSYNTH) [file join $reports csynth.xml]
+    }
+}
 proc export_design {args} {
     set got [options export_design $args {} {-format -vendor -library -ipname -version} {0 0}]
     set ::core [dict get $got -vendor]:[dict get $got -library]:[dict get $got -ipname]:[dict get $got -version]
