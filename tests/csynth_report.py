@@ -101,7 +101,11 @@ def report(graph: Dataflow, folder: Path, *, wrong_ii: str = "", loops: int = 10
         "period": "7.300",
         "interval": max(steps.values()) + 7,
         "latency": 2 * max(steps.values()),
-        "lut": 1500, "ff": 2000, "bram": 3, "dsp": 0, "modules": "".join(modules),
+        "lut": 1500,
+        "ff": 2000,
+        "bram": 3,
+        "dsp": 0,
+        "modules": "".join(modules),
     }
     path = folder / "sample_csynth.xml"
     path.write_text(REPORT.format(**{**sound, **values}))

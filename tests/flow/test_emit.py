@@ -100,7 +100,7 @@ def test_every_rendered_file_says_what_made_it(folder):
         for p in folder.rglob("*")
         if p.is_file() and not p.name.startswith("bx_") and p.parent.name != "bx" and p.suffix != ".mem"
     ]
-    assert len(rendered) == 11
+    assert len(rendered) == 12
     for path in rendered:
         assert MADE_BY in path.read_text().splitlines()[0], path
 
