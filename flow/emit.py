@@ -114,6 +114,11 @@ class Table:
     depth: int
     words: tuple[str, ...]
 
+    @property
+    def word_type(self) -> str:
+        """C++ type of what stands for a word: a number, or its digits where it is too wide for one."""
+        return "unsigned long long" if self.width <= 64 else "char* const"
+
 
 @dataclass(frozen=True)
 class Call:

@@ -10,7 +10,7 @@ from emitnets import BOARD, folded_net, joined_net
 NETS = {"experts": folded_net, "joins": joined_net}
 CALL = re.compile(r"// (?:\w+) (\w+)(?:: [^\n]*)?\n  bx::(\w+)<([^>]*)>\(([^)]*)\);")
 INSTANCE = re.compile(r"// \w+ (\w+)(?:: [^\n]*)?\n  bx_\w+ #\(\n(.*?)\n  \) \1 \(", re.S)
-TABLE = re.compile(r"ap_uint<(\d+)> (\w+)\[(\d+)\] = \{(.*?)\n\};", re.S)
+TABLE = re.compile(r"ap_uint<(\d+)> (\w+)\[(\d+)\] = \{\n#else\n.*?\n#endif\n(.*?)\n\};", re.S)
 
 
 def template_names() -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def test_the_comparison_sees_every_cell_and_every_memory(tmp_path):
         ("hls/accelerator.cpp", r"stream<ap_uint<4>> held_0\(", "stream<ap_uint<8>> held_0(", ["held_0: 8 bits"]),
         (
             "hls/tables.hpp",
-            r"(matvec_1_weights\[.*?\n.*?\n)    0x(\w)ULL",
+            r"(matvec_1_weights_words.*\n#endif\n)    0x\w+ULL",
             r"\1    0x7ULL",
             ["matvec_1_weights: words"],
         ),
