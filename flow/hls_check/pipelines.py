@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .source import Finding, Function, Source, callee, loops, member_called, pragmas_of, tokens, walk
+from .source import Finding, Function, Source, callee, is_constant, loops, member_called, pragmas_of, tokens, walk
 
-__all__ = ["is_constant", "loop_findings"]
+__all__ = ["loop_findings"]
 
 UNROLLED = "UNROLL"
+_ASSIGNING = {"UNARY_OPERATOR", "BINARY_OPERATOR", "COMPOUND_ASSIGNMENT_OPERATOR"}
 
 
 def loop_findings(source: Source) -> Iterator[Finding]:
@@ -35,21 +36,10 @@ def _body(loop: Any) -> Any:
 
 
 # -- bounds ------------------------------------------------------------------------------------------
-def is_constant(expression: Any) -> bool:
-    """Whether only literals, template parameters and constants stand in an expression."""
-    for cursor in walk(expression):
-        if cursor.kind.name == "CALL_EXPR" and not _constexpr(cursor.referenced):
-            return False
-        if cursor.kind.name == "DECL_REF_EXPR":
-            target = cursor.referenced
-            kind = target.kind.name if target is not None else ""
-            if kind not in ("TEMPLATE_NON_TYPE_PARAMETER", "ENUM_CONSTANT_DECL") and not _constexpr(target):
-                return False
-    return True
-
-
-def _constexpr(target: Any) -> bool:
-    return target is not None and "constexpr" in tokens(target)[:40]
+def _is_constant(expression: Any) -> bool:
+    """Whether only literals and constants stand in an expression."""
+    named = (c for c in walk(expression) if c.kind.name in ("CALL_EXPR", "DECL_REF_EXPR"))
+    return all(is_constant(c.referenced) for c in named)
 
 
 def _bound(function: Function, loop: Any) -> Iterator[Finding]:
@@ -69,20 +59,20 @@ def _for_problem(loop: Any) -> str:
         return "a loop that lacks its counter, condition or step"
     counter = next(parts[0].get_children())
     start = [c for c in counter.get_children() if c.kind.is_expression()]
-    if not start or not is_constant(start[-1]):
+    if not start or not _is_constant(start[-1]):
         return f"the loop over {counter.spelling} starts at no constant"
     _, condition, step, body = parts
     sides = list(condition.get_children())
     if (
         condition.kind.name != "BINARY_OPERATOR"
         or tokens(condition)[0] != counter.spelling
-        or not is_constant(sides[-1])
+        or not _is_constant(sides[-1])
     ):
         return f"the loop over {counter.spelling} ends at no constant"
     words = tokens(step)
     simple = len(words) == 2 and {"++", "--"} & set(words)
     constant_step = len(words) > 2 and words[0] == counter.spelling and words[1] in ("+=", "-=")
-    if not simple and not (constant_step and is_constant(list(step.get_children())[-1])):
+    if not simple and not (constant_step and _is_constant(list(step.get_children())[-1])):
         return f"the loop over {counter.spelling} has no constant step"
     if any(_changes(c, counter.spelling) for c in walk(body)):
         return f"the loop over {counter.spelling} changes it in its body"
@@ -94,9 +84,6 @@ def _changes(cursor: Any, name: str) -> bool:
     if cursor.kind.name == "UNARY_OPERATOR":
         return len(words) == 2 and name in words and bool({"++", "--"} & set(words))
     return len(words) > 1 and words[0] == name and words[1].endswith("=") and words[1] not in ("==", "<=", ">=", "!=")
-
-
-_ASSIGNING = {"UNARY_OPERATOR", "BINARY_OPERATOR", "COMPOUND_ASSIGNMENT_OPERATOR"}
 
 
 # -- pipelines ---------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .language import is_stream
-from .source import Finding, Function, Pragma, Source, callee, loops, member_called, pragmas_of, walk
+from .source import Finding, Function, Pragma, Source, callee, is_constant, loops, member_called, pragmas_of, walk
 
 __all__ = ["pragma_findings", "region_findings", "top_findings"]
 
@@ -25,7 +26,9 @@ PRAGMAS = {
     "UNROLL": ({"factor"}, set()),
 }
 OF_LOOPS = {"PIPELINE", "UNROLL", "LOOP_TRIPCOUNT"}
+OF_FUNCTIONS = {"DATAFLOW", "INLINE", "INTERFACE", "STREAM"}
 OF_ARRAYS = {"ARRAY_PARTITION", "ARRAY_RESHAPE", "BIND_STORAGE"}
+NUMBERS = {"factor", "dim", "depth", "min", "max", "latency"}
 READS = {"read", "read_nb", "empty"}
 WRITES = {"write", "write_nb", "full"}
 
@@ -41,18 +44,19 @@ def pragma_findings(source: Source) -> Iterator[Finding]:
         in_loops = [p for loop in loops(function.body) for p in pragmas_of(function, loop)]
         for pragma in function.pragmas:
             yield from _known(function, pragma)
-            if (pragma.name in OF_LOOPS) != (pragma in in_loops):
-                place = "outside a loop" if pragma.name in OF_LOOPS else "inside a loop"
-                if pragma.name in OF_LOOPS or pragma.name in ("DATAFLOW", "INLINE", "INTERFACE", "STREAM"):
-                    yield _at(function, pragma.line, "pragma", f"{pragma.name} {place}", "move it to what it is about")
+            if pragma.name in OF_LOOPS and pragma not in in_loops:
+                yield _at(function, pragma.line, "pragma", f"{pragma.name} outside a loop", "move it into its loop")
+            if pragma.name in OF_FUNCTIONS and pragma in in_loops:
+                remedy = "move it to the head of the function"
+                yield _at(function, pragma.line, "pragma", f"{pragma.name} inside a loop", remedy)
             yield from _named(function, pragma)
+            yield from _numbers(function, pragma)
 
 
 def _known(function: Function, pragma: Pragma) -> Iterator[Finding]:
     if pragma.name not in PRAGMAS:
-        yield _at(
-            function, pragma.line, "pragma", f"unknown pragma {pragma.name}", f"known: {', '.join(sorted(PRAGMAS))}"
-        )
+        remedy = f"known: {', '.join(sorted(PRAGMAS))}"
+        yield _at(function, pragma.line, "pragma", f"unknown pragma {pragma.name}", remedy)
         return
     options, needed = PRAGMAS[pragma.name]
     for option in pragma.options.keys() - options:
@@ -75,6 +79,16 @@ def _named(function: Function, pragma: Pragma) -> Iterator[Finding]:
         yield _at(function, pragma.line, "pragma", f"{pragma.name} names {name}, which is no array", "name an array")
     elif pragma.name == "STREAM" and not any(is_stream(c.type) for c in candidates):
         yield _at(function, pragma.line, "pragma", f"STREAM names {name}, which is no stream", "name an hls::stream")
+
+
+def _numbers(function: Function, pragma: Pragma) -> Iterator[Finding]:
+    """Sizes are made of numbers, template parameters and constants."""
+    known = {c.spelling for c in walk(function.cursor) if is_constant(c)}
+    for option in NUMBERS & pragma.options.keys():
+        unknown = set(re.findall(r"[A-Za-z_]\w*", pragma.options[option])) - known
+        for name in sorted(unknown):
+            text = f"{option} of {pragma.name} names {name}, which is no constant"
+            yield _at(function, pragma.line, "pragma", text, "name a template parameter or a constexpr")
 
 
 def _is_array(kind: Any) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "Source",
     "callee",
     "file_of",
+    "is_constant",
     "loops",
     "member_called",
     "parse",
@@ -129,6 +130,13 @@ def tokens(cursor: Any) -> list[str]:
     return [t.spelling for t in cursor.get_tokens()]
 
 
+def is_constant(declaration: Any) -> bool:
+    """Whether a name stands for a value that the compiler knows: of a template, an enum or a constexpr."""
+    if declaration is None or declaration.kind.name in ("TEMPLATE_NON_TYPE_PARAMETER", "ENUM_CONSTANT_DECL"):
+        return declaration is not None
+    return declaration.kind.name in ("VAR_DECL", *FUNCTIONS) and "constexpr" in tokens(declaration)[:40]
+
+
 def loops(cursor: Any) -> list[Any]:
     """All loops below a cursor."""
     return [c for c in walk(cursor) if c.kind.name in ("FOR_STMT", "WHILE_STMT", "DO_STMT", "CXX_FOR_RANGE_STMT")]
@@ -221,26 +229,10 @@ def _pragmas(path: Path) -> list[Pragma]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if match := _PRAGMA.match(line.split("//")[0]):
             name, rest = match.groups()
-            options = {k.lower(): (v or "").strip() for k, v in _options(rest)}
+            words = re.sub(r"\s*=\s*", "=", rest).split()
+            options = {key.lower(): value for key, _, value in (word.partition("=") for word in words)}
             found.append(Pragma(path, number, name.upper(), options))
     return found
-
-
-def _options(text: str) -> list[tuple[str, str]]:
-    """``variable = x complete dim = 2`` as pairs; a value is one word or an expression without spaces at its ends."""
-    parts = re.split(r"\s*=\s*", text.strip())
-    pairs: list[tuple[str, str]] = []
-    name = ""
-    for i, part in enumerate(parts):
-        words = part.split()
-        last = i == len(parts) - 1
-        value, flags = (words[:1], words[1:]) if i else ([], words)
-        following = [] if last else flags[-1:]
-        if i:
-            pairs.append((name, " ".join(value)))
-        pairs += [(flag, "") for flag in (flags if last else flags[:-1])]
-        name = following[0] if following else ""
-    return pairs
 
 
 def _functions(root: Any, pragmas: dict[Path, list[Pragma]]) -> Iterator[Function]:

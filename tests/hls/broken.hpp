@@ -208,6 +208,7 @@ void pragmas(hls::stream<ap_uint<8>>& in, hls::stream<ap_uint<8>>& out) {
   ap_uint<8> line[N], word = 0;
 #pragma HLS ARRAY_PARTITION variable = lines complete  // breaks: pragma
 #pragma HLS ARRAY_RESHAPE variable = word complete  // breaks: pragma
+#pragma HLS ARRAY_RESHAPE variable = line cyclic factor = LANES  // breaks: pragma
 #pragma HLS BIND_STORAGE variable = line implementation = bram type = ram_2p  // breaks: pragma
 #pragma HLS BIND_STORAGE variable = line impl = bram  // breaks: pragma
 #pragma HLS STREAM variable = line depth = 2  // breaks: pragma
