@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
+import importlib.metadata
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BitexpertError
-from ..hw.graph import Dataflow, Node
-from ..hw.ops.base import Operator
-from ..hw.ops.fifo import Fifo
-from ..hw.ops.sliding_window import SlidingWindow
-from ..hw.ops.width_convert import WidthConvert
+from ..hw.graph import Dataflow
 from ..hw.performance import bottleneck, size_fifos
 from ..hw.resources import Resources
-from ..hw.types import StreamType
 from .board import Board
+from .folding_search import KINDS, Budget, Choice, FoldingSpace, amount, cheapest, cost, fastest, options
+from .plumbing import FoldingError, insert_fifos, insert_width_converts
 
-__all__ = ["FoldingError", "estimate", "fold", "folding_config", "read_folding"]
+__all__ = ["FoldingError", "estimate", "fold", "fold_and_report", "folding_config", "read_folding"]
 
-# Share of a board's LUTs that automatic folding may plan with; the rest is for DMA, interconnect and routing.
-LUT_SHARE = 0.6
-BRAM_SHARE = 0.8
+# Shares of a board that automatic folding may plan with; the rest is for DMA, interconnect, routing and deep FIFOs.
+SHARES = {"lut": 0.6, "bram18": 0.8, "dsp": 1.0, "uram": 1.0}
 # Attributes of FINN's folding files that need nothing done here: memories and FIFOs are chosen by bitexpert.
 FINN_ATTRIBUTES = (
     "ram_style",
@@ -43,10 +38,6 @@ FINN_ATTRIBUTES = (
     "inFIFODepths",
     "outFIFODepths",
 )
-
-
-class FoldingError(BitexpertError):
-    """A folding that is illegal, unreachable or does not fit its neighbour."""
 
 
 def read_folding(path: Path) -> dict[str, dict[str, int]]:
@@ -122,28 +113,116 @@ def fold(
         An illegal value (the legal ones are named), a target that no folding reaches (the best is named), or
         one that needs more than the device has. A given ``folding`` is taken however large.
     """
+    return fold_and_report(graph, board, target_fps=target_fps, folding=folding)[0]
+
+
+def fold_and_report(
+    graph: Dataflow,
+    board: Board,
+    *,
+    target_fps: float | None = None,
+    folding: Mapping[str, Mapping[str, int]] | None = None,
+) -> tuple[Dataflow, dict[str, Any]]:
+    """Fold a graph as :func:`fold` does, and tell what is known of the choice.
+
+    Returns
+    -------
+    Dataflow
+        The folded graph.
+    dict
+        ``objective``; ``bottlenecks``: the slowest operators, with the next faster folding of each and what it takes
+        more; unless the folding was given, ``search`` too: the proved bounds and, of a fastest design, ``binding``.
+    """
+    choice: Choice | None = None
+    limits: Budget = {}
     if folding is not None:
-        chosen: Dataflow | None = _apply(graph, folding)
-    elif target_fps is not None:
-        if not target_fps > 0 or math.isinf(target_fps):
-            raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
-        chooser = _Chooser(graph)
-        chosen = chooser.choose(int(min(board.clock_mhz * 1e6 / target_fps, 1e18)), strict=True)
-        if chosen is None:
-            best = chooser.choose(1, strict=False)
-            assert best is not None
-            name, cycles = bottleneck(best)
-            raise FoldingError(
-                f"{target_fps:g} frames/s at {board.clock_mhz:g} MHz is out of reach: {name} needs {cycles} cycles"
-                f" fully unfolded, at most {board.clock_mhz * 1e6 / cycles:.0f} frames/s"
-            )
+        objective, chosen = "given", folding
     else:
-        chosen = _fastest(graph, board)
-    assert chosen is not None
-    result = size_fifos(_with_fifos(_with_width_converts(chosen)))
-    if folding is None:
+        if target_fps is not None:
+            objective = f"least cost at {target_fps:g} frames/s"
+            choice, limits = _cheapest(graph, board, target_fps)
+        else:
+            objective = "fastest within the board's shares"
+            choice, limits = _fastest(graph, board)
+        chosen = choice.folding
+    result = size_fifos(insert_fifos(insert_width_converts(_apply(graph, chosen))))
+    if choice:
         _refuse_too_large(result, board)
-    return result
+    report = {"source": "estimate: resource model", "objective": objective, "bottlenecks": _bottlenecks(result)}
+    return result, report | ({"search": _proved(choice, limits)} if choice else {})
+
+
+def _cheapest(graph: Dataflow, board: Board, target_fps: float) -> tuple[Choice, Budget]:
+    """The choice of the least cost for a rate, and the limits that were set to it."""
+    if not target_fps > 0 or math.isinf(target_fps):
+        raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
+    space, hertz = FoldingSpace.of(graph), board.clock_mhz * 1e6
+    cycles = int(min(hertz / target_fps, 1e18))
+    choice = cheapest(space, cycles, {})
+    if choice is None:
+        best = fastest(space, {})
+        assert best is not None
+        name, cycles = bottleneck(insert_width_converts(_apply(graph, best.folding)))
+        raise FoldingError(
+            f"{target_fps:g} frames/s at {board.clock_mhz:g} MHz is out of reach: {name} needs {cycles} cycles"
+            f" fully unfolded, at most {hertz / cycles:.0f} frames/s"
+        )
+    device = {kind: float(getattr(board, kind)) for kind in KINDS}
+    if any(amount(choice.need, kind) > limit for kind, limit in device.items()):
+        smaller = cheapest(space, cycles, device)
+        if smaller is not None:
+            return smaller, device
+    return choice, {}
+
+
+def _fastest(graph: Dataflow, board: Board) -> tuple[Choice, Budget]:
+    """The fastest choice within the board's shares, and these."""
+    space = FoldingSpace.of(graph)
+    shares = {kind: SHARES[kind] * getattr(board, kind) for kind in KINDS}
+    choice = fastest(space, shares)
+    if choice is None:
+        least = cheapest(space, space.levels[-1], {})
+        assert least is not None
+        need = {kind: math.ceil(amount(least.need, kind)) for kind in KINDS}
+        raise FoldingError(
+            f"the network does not fit {board.name} even fully folded: it needs about {need['lut']} LUTs and"
+            f" {need['bram18']} BRAM18, and may take {shares['lut']:.0f} of {board.lut} and {shares['bram18']:.0f} of"
+            f" {board.bram18}; choose a larger board or a smaller network"
+        )
+    return choice, shares
+
+
+def _proved(choice: Choice, limits: Budget) -> dict[str, Any]:
+    """What the search proved, for the report; the same in every run."""
+    return {
+        "solver": f"CP-SAT {importlib.metadata.version('ortools')}",
+        "status": "feasible" if choice.cost_gap or choice.cycles_gap else "optimal",
+        "cycles": choice.cycles,
+        "cycles_gap_percent": round(100 * choice.cycles_gap, 3),
+        "cost": round(choice.cost, 1),
+        "cost_gap_percent": round(100 * choice.cost_gap, 3),
+        "effort": round(choice.effort, 3),
+        "planned": {kind: math.ceil(amount(choice.need, kind)) for kind in KINDS},
+        "limits": {kind: math.floor(limit) for kind, limit in limits.items()},
+        "binding": [list(kinds) for kinds in choice.binding],
+    }
+
+
+def _bottlenecks(graph: Dataflow) -> list[dict[str, Any]]:
+    """The slowest operators, and for each its next faster folding with what that takes more."""
+    cycles = bottleneck(graph)[1]
+    slowest = [n for n in graph.nodes if n.op.cycles(n.folding) == cycles]
+    found = []
+    for node in [n for n in slowest if not n.op.plumbing] or slowest:
+        entry: dict[str, Any] = {"node": node.name, "folding": dict(node.folding), "cycles": cycles, "faster": None}
+        ways = [o for o in options(node.op) if o.cycles < cycles]
+        if ways:
+            best = min(ways, key=lambda o: (-o.cycles, cost(o.need)))
+            now, then = node.op.resources(node.folding), node.op.resources(best.folding)
+            more = {kind: math.ceil(amount(then, kind) - amount(now, kind)) for kind in KINDS}
+            entry["faster"] = {"folding": best.folding, "cycles": best.cycles, "more": more}
+        found.append(entry)
+    return found
 
 
 def _refuse_too_large(graph: Dataflow, board: Board) -> None:
@@ -165,183 +244,3 @@ def _apply(graph: Dataflow, folding: Mapping[str, Mapping[str, int]]) -> Dataflo
             raise FoldingError(f"the folding names {name!r}, which is no node; nodes: {', '.join(sorted(names))}")
     nodes = [replace(n, folding=n.op.check_folding(n.name, folding.get(n.name, {}))) for n in graph.nodes]
     return graph.replace(nodes)
-
-
-@dataclass(frozen=True)
-class _Option:
-    """One way to fold an operator, with what it costs and the elements in a beat at its ends."""
-
-    folding: dict[str, int]
-    cycles: int
-    cost: float
-    takes: tuple[int, ...]
-    sends: tuple[int, ...]
-
-
-def _cost(need: Resources) -> float:
-    # memories and multipliers weighed by their share of a 7-series device: 190 LUTs come with each BRAM18
-    return need.lut + need.lutram + 190 * need.bram18 + 240 * need.dsp
-
-
-def _options(op: Operator) -> list[_Option]:
-    legal = op.foldings()
-    options = []
-    for values in itertools.product(*legal.values()):
-        folding = dict(zip(legal, values, strict=True))
-        takes, sends = op.beat_elements(folding)
-        options.append(_Option(folding, op.cycles(folding), _cost(op.resources(folding)), takes, sends))
-    return options
-
-
-def _edge_cost(kind: StreamType, have: int | None, want: int) -> float:
-    """What a stream costs between ``have`` elements a beat and ``want``: its FIFOs and width converters."""
-    cost = _cost(Fifo(kind, want, 2).resources({}))
-    if have is None or have == want:
-        return cost
-    if kind.masked:
-        return math.inf
-    for source, target in _conversions(have, want):
-        cost += _cost(WidthConvert(kind, source, target).resources({})) + _cost(Fifo(kind, source, 2).resources({}))
-    return cost
-
-
-def _conversions(have: int, want: int) -> list[tuple[int, int]]:
-    """Steps of WidthConverts from ``have`` to ``want`` elements: each divides or is divided."""
-    if have == want:
-        return []
-    if max(have, want) % min(have, want) == 0:
-        return [(have, want)]
-    common = math.gcd(have, want)
-    return [(have, common), (common, want)]
-
-
-class _Chooser:
-    """Chooses the cheapest folding for a number of cycles a frame, operator by operator along the streams."""
-
-    def __init__(self, graph: Dataflow) -> None:
-        self.graph = graph
-        self.options = {n.name: _options(n.op) for n in graph.nodes}
-        consumers = graph.consumers()
-        # a window and the MatVec or WindowPool behind it are chosen together: they share the elements of a beat
-        self.behind = {
-            n.name: consumers[n.outputs[0]][0]
-            for n in graph.nodes
-            if isinstance(n.op, SlidingWindow) and n.outputs[0] in consumers
-        }
-
-    def choose(self, cycles: int, *, strict: bool) -> Dataflow | None:
-        """The cheapest folding with at most ``cycles`` a frame; the fastest, or None if strict, if there is none."""
-        chosen: dict[str, _Option] = {}
-        sent: dict[str, int] = {}
-        for node in self.graph.nodes:
-            if node.name not in chosen:
-                best = self._best(node, sent, cycles, strict=strict)
-                if best is None:
-                    return None
-                chosen.update(best)
-            sent.update(zip(node.outputs, chosen[node.name].sends, strict=True))
-        return self.graph.replace(replace(n, folding=chosen[n.name].folding) for n in self.graph.nodes)
-
-    def _best(self, node: Node, sent: dict[str, int], cycles: int, *, strict: bool) -> dict[str, _Option] | None:
-        def key(candidate: dict[str, _Option]) -> tuple[float, ...]:
-            slowest = max(o.cycles for o in candidate.values())
-            first = candidate[node.name]
-            cost = sum(o.cost for o in candidate.values())
-            for stream, kind, want in zip(node.inputs, node.op.inputs, first.takes, strict=True):
-                cost += _edge_cost(kind, sent.get(stream), want)
-            late = slowest if slowest > cycles else 0
-            return (late, cost, slowest)
-
-        candidates = self._candidates(node)
-        best = min(candidates, key=key)
-        return None if strict and key(best)[0] else best
-
-    def _candidates(self, node: Node) -> list[dict[str, _Option]]:
-        options = self.options[node.name]
-        if node.name not in self.behind:
-            return [{node.name: o} for o in options]
-        reader = self.behind[node.name]
-        sending = {o.sends[0]: o for o in options}
-        return [
-            {node.name: sending[o.takes[0]], reader.name: o} for o in self.options[reader.name] if o.takes[0] in sending
-        ]
-
-
-def _fastest(graph: Dataflow, board: Board) -> Dataflow:
-    chooser = _Chooser(graph)
-    slowest, fastest = chooser.choose(1 << 60, strict=False), chooser.choose(1, strict=False)
-    assert slowest is not None
-    assert fastest is not None
-    low, high, best = bottleneck(fastest)[1], bottleneck(slowest)[1], slowest
-    if not _fits(slowest, board):
-        need = estimate(slowest).rounded()
-        raise FoldingError(
-            f"the network does not fit {board.name} even fully folded: it needs about {need['lut']} LUTs and"
-            f" {need['bram18']} BRAM18 of {board.lut} and {board.bram18}; choose a larger board or a smaller network"
-        )
-    while low < high:
-        middle = (low + high) // 2
-        candidate = chooser.choose(middle, strict=False)
-        assert candidate is not None
-        if _fits(candidate, board):
-            best, high = candidate, middle
-        else:
-            low = middle + 1
-    return best
-
-
-def _fits(graph: Dataflow, board: Board) -> bool:
-    need = estimate(graph)
-    return (
-        need.lut + need.lutram <= LUT_SHARE * board.lut
-        and need.bram18 <= BRAM_SHARE * board.bram18
-        and need.dsp <= board.dsp
-    )
-
-
-def _with_width_converts(graph: Dataflow) -> Dataflow:
-    """Insert WidthConverts where the ends of a stream disagree on the elements in a beat."""
-    producers = graph.producers()
-    nodes: list[Node] = []
-    count = itertools.count()
-    for node in graph.nodes:
-        inputs = list(node.inputs)
-        for i, stream in enumerate(node.inputs):
-            want = node.op.beat_elements(node.folding)[0][i]
-            have = graph.per_beat(stream) if stream in producers else want
-            if have == want:
-                continue
-            kind = graph.type_of(stream)
-            if kind.masked:
-                source = producers[stream][0].name
-                raise FoldingError(
-                    f"{source} and {node.name} share a zero-padded stream and must have the same SIMD:"
-                    f" {source} has {have}, {node.name} has {want}"
-                )
-            for source_width, target in _conversions(have, want):
-                name, out = f"width_convert_{next(count)}", f"{stream}_x{target}"
-                nodes.append(Node(name, WidthConvert(kind, source_width, target), (inputs[i],), (out,)))
-                inputs[i] = out
-        nodes.append(replace(node, inputs=tuple(inputs)))
-    return graph.replace(nodes)
-
-
-def _with_fifos(graph: Dataflow) -> Dataflow:
-    """Put a Fifo on every stream, on the inputs and the outputs too."""
-    nodes: list[Node] = []
-    count = itertools.count()
-
-    def fifo(kind: StreamType, per_beat: int, source: str, target: str) -> Node:
-        return Node(f"fifo_{next(count)}", Fifo(kind, per_beat, 2), (source,), (target,))
-
-    for node in graph.nodes:
-        wanted = node.op.beat_elements(node.folding)[0]
-        for stream, kind, per_beat in zip(node.inputs, node.op.inputs, wanted, strict=True):
-            nodes.append(fifo(kind, per_beat, stream, f"{stream}_q"))
-        nodes.append(replace(node, inputs=tuple(f"{s}_q" for s in node.inputs)))
-    for stream in graph.outputs:
-        nodes.append(fifo(graph.type_of(stream), graph.per_beat(stream), stream, f"{stream}_q"))
-    tensors = {s: t for stream, t in graph.tensors.items() for s in (stream, f"{stream}_q")}
-    result = graph.replace(nodes, outputs=tuple(f"{s}_q" for s in graph.outputs), tensors=tensors)
-    result.validate_folding()
-    return result

@@ -7,7 +7,7 @@ import pytest
 from bitexpert.errors import BitexpertError
 from bitexpert.flow.board import load_board
 from bitexpert.flow.build import open_build
-from bitexpert.flow.fold import FoldingError, estimate, fold, folding_config, read_folding
+from bitexpert.flow.fold import FoldingError, estimate, fold, fold_and_report, folding_config, read_folding
 from bitexpert.hw.graph import Dataflow
 from bitexpert.hw.performance import bottleneck, simulate
 
@@ -130,9 +130,17 @@ def test_a_network_that_does_not_fit_says_what_it_needs(graph):
 
 def test_a_target_that_the_device_cannot_hold_is_refused_but_a_given_folding_is_taken(graph):
     folded = fold(graph, BOARD, target_fps=1000)
-    need = estimate(folded).rounded()
-    small = replace(BOARD, lut=need["lut"] + need["lutram"] - 1)
+    small = replace(BOARD, lut=400)
     with pytest.raises(FoldingError, match=r"LUTs \(estimate\).*lower --target-fps"):
         fold(graph, small, target_fps=1000)
     given = {name: v for name, v in folding_config(folded).items() if name != "Defaults"}
     assert estimate(fold(graph, small, folding=given)) == estimate(folded)
+
+
+def test_where_the_cheapest_does_not_fit_another_that_does_is_taken(graph):
+    cheapest = estimate(fold(graph, BOARD, target_fps=1000)).rounded()
+    small = replace(BOARD, lut=cheapest["lut"] + cheapest["lutram"] - 1)
+    folded, report = fold_and_report(graph, small, target_fps=1000)
+    need = estimate(folded).rounded()
+    assert need["lut"] + need["lutram"] <= small.lut
+    assert report["search"]["limits"]["lut"] == small.lut

@@ -1,0 +1,209 @@
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from bitexpert.flow import folding_search
+from bitexpert.flow.fold import estimate
+from bitexpert.flow.folding_search import KINDS, FoldingSpace, Link, amount, cheapest, cost, fastest
+from bitexpert.flow.plumbing import FoldingError, insert_fifos, insert_width_converts
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.add import Add
+from bitexpert.hw.ops.fork import Fork
+from bitexpert.hw.ops.frame_hold import FrameHold
+from bitexpert.hw.ops.gate import Gate
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.sliding_window import SlidingWindow
+from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.performance import bottleneck
+from bitexpert.hw.resources import Resources
+from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
+
+RNG = np.random.default_rng(0)
+
+
+def signs(*shape):
+    return (2 * RNG.integers(0, 2, shape) - 1).astype(np.int8)
+
+
+def threshold(stream):
+    m = stream.shape[2]
+    return Threshold(stream, RNG.integers(-3, 4, (1, m)), np.zeros((1, m), dtype=bool))
+
+
+def padded_bits() -> Dataflow:
+    """A masked window, then a dense layer whose SIMD need not fit the PE in front of it."""
+    x = StreamType(BIPOLAR, (3, 3, 4))
+    window = SlidingWindow(x, (2, 2), stride=(2, 2), padding=(1, 1, 0, 0))
+    matvec = MatVec(window.outputs[0], signs(1, 1, 6, 16), tap=window.tap)
+    bits = threshold(matvec.outputs[0])
+    dense = MatVec(StreamType(BIPOLAR, (1, 1, 24)), signs(1, 1, 2, 24))
+    nodes = (
+        Node("window", window, ("a",), ("b",)),
+        Node("matvec", matvec, ("b",), ("c",)),
+        Node("threshold", bits, ("c",), ("d",)),
+        Node("dense", dense, ("d",), ("e",)),
+    )
+    return Dataflow(nodes, ("a",), ("e",))
+
+
+def diamond() -> Dataflow:
+    """A sum of two copies, one of which went through a dense layer."""
+    x = StreamType(uint_t(2), (2, 2, 6))
+    layer = MatVec(x, signs(1, 1, 6, 6))
+    add = Add(layer.outputs[0], x)
+    nodes = (
+        Node("fork", Fork(x, 2), ("a",), ("b", "c")),
+        Node("layer", layer, ("b",), ("d",)),
+        Node("add", add, ("d", "c"), ("e",)),
+    )
+    return Dataflow(nodes, ("a",), ("e",))
+
+
+def experts() -> Dataflow:
+    """Two banks, chosen by a gate."""
+    x = StreamType(BIPOLAR, (2, 2, 6))
+    gate = Gate(x, RNG.integers(-3, 4, (2, 6)), np.zeros(2, dtype=np.int64))
+    matvec = MatVec(x, signs(2, 1, 2, 6))
+    nodes = (
+        Node("fork", Fork(x, 2), ("a",), ("b", "c")),
+        Node("gate", gate, ("b",), ("t",)),
+        Node("hold", FrameHold(x, 2, 2), ("c", "t"), ("d", "u")),
+        Node("matvec", matvec, ("d", "u"), ("e",)),
+    )
+    return Dataflow(nodes, ("a",), ("e",))
+
+
+@dataclass(frozen=True)
+class Design:
+    cycles: int
+    need: Resources
+
+
+def every_design(graph: Dataflow) -> list[Design]:
+    """Every folding of a graph, with its plumbing really put in."""
+    spaces = [
+        [dict(zip(n.op.foldings(), v, strict=True)) for v in itertools.product(*n.op.foldings().values())]
+        for n in graph.nodes
+    ]
+    designs = []
+    for foldings in itertools.product(*spaces):
+        nodes = [replace(n, folding=f) for n, f in zip(graph.nodes, foldings, strict=True)]
+        chosen = {n.name: n.folding for n in nodes}
+        if "window" in chosen and chosen["window"]["SIMD"] != chosen["matvec"]["SIMD"]:
+            continue
+        if "hold" in chosen:
+            nodes = [
+                replace(n, op=replace(n.op, depth=max(2, n.op.cycles(n.folding)))) if n.name == "hold" else n
+                for n in nodes
+            ]
+        whole = insert_fifos(insert_width_converts(graph.replace(nodes)))
+        designs.append(Design(bottleneck(whole)[1], estimate(whole)))
+    return designs
+
+
+GRAPHS = [padded_bits, diamond, experts]
+
+
+@pytest.fixture(scope="module", params=GRAPHS, ids=lambda make: make.__name__)
+def case(request) -> tuple[Dataflow, list[Design]]:
+    graph = request.param()
+    return graph, every_design(graph)
+
+
+def least_cost(designs, cycles, budget=None):
+    costs = [cost(d.need) for d in designs if d.cycles <= cycles and within(d, budget or {})]
+    return min(costs) if costs else None
+
+
+def within(design, budget):
+    return all(amount(design.need, kind) <= limit for kind, limit in budget.items())
+
+
+def test_no_design_is_cheaper(case):
+    graph, designs = case
+    space = FoldingSpace.of(graph)
+    for cycles in sorted({d.cycles for d in designs}):
+        choice = cheapest(space, cycles, {})
+        assert choice.cost == pytest.approx(least_cost(designs, cycles), abs=0.1)
+        assert choice.cycles <= cycles
+        assert choice.cost_gap == 0
+    assert cheapest(space, min(d.cycles for d in designs) - 1, {}) is None
+
+
+def test_the_choice_needs_what_was_counted(case):
+    graph, designs = case
+    for cycles in (max(d.cycles for d in designs), min(d.cycles for d in designs)):
+        choice = cheapest(FoldingSpace.of(graph), cycles, {})
+        nodes = [replace(n, folding=choice.folding[n.name]) for n in graph.nodes]
+        whole = insert_fifos(insert_width_converts(graph.replace(nodes)))
+        whole.validate_folding()
+        assert bottleneck(whole)[1] == choice.cycles
+        if not any(isinstance(n.op, FrameHold) for n in graph.nodes):
+            assert cost(estimate(whole)) == pytest.approx(choice.cost)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_no_design_within_a_budget_is_faster_or_as_fast_and_cheaper(case, share):
+    graph, designs = case
+    luts = [amount(d.need, "lut") for d in designs]
+    budget = {"lut": min(luts) + share * (max(luts) - min(luts)), "bram18": 9.0, "dsp": 9.0, "uram": 0.0}
+    choice = fastest(FoldingSpace.of(graph), budget)
+    best = min(d.cycles for d in designs if within(d, budget))
+    assert choice.cycles == best
+    assert choice.cost == pytest.approx(least_cost(designs, best, budget), abs=0.1)
+    assert (choice.cycles_gap, choice.cost_gap) == (0, 0)
+    assert within(Design(choice.cycles, choice.need), budget)
+    if best == min(d.cycles for d in designs):
+        assert choice.binding == ()
+    else:
+        assert choice.binding == (("lut",),)
+
+
+def test_what_binds_are_the_smallest_sets_of_limits_that_hold_it_back(case):
+    graph, designs = case
+    space = FoldingSpace.of(graph)
+    least = cheapest(space, space.levels[-1], {})
+    budget = {kind: amount(least.need, kind) + 0.5 for kind in KINDS}
+    choice = fastest(space, budget)
+
+    def faster_without(kinds):
+        rest = {k: v for k, v in budget.items() if k not in kinds}
+        return any(d.cycles < choice.cycles and within(d, rest) for d in designs)
+
+    sets = [[kinds for kinds in itertools.combinations(KINDS, n) if faster_without(kinds)] for n in range(1, 5)]
+    assert choice.binding == tuple(next(found for found in sets if found))
+
+
+def test_a_budget_that_nothing_meets(case):
+    graph, _ = case
+    space = FoldingSpace.of(graph)
+    assert fastest(space, {"lut": 1.0}) is None
+    assert cheapest(space, space.levels[-1], {"lut": 1.0}) is None
+
+
+def test_forgetting_the_converters_would_be_seen(monkeypatch):
+    graph = padded_bits()
+    designs = every_design(graph)
+    honest = FoldingSpace.of(graph)
+    wrong = [c for c in {d.cycles for d in designs} if cheapest(honest, c, {}).cost - least_cost(designs, c) > 0.1]
+    assert not wrong
+    monkeypatch.setattr(Link, "conversion", lambda self, have, want: (0, Resources()))
+    blind = FoldingSpace.of(graph)
+    assert any(least_cost(designs, c) - cheapest(blind, c, {}).cost > 0.1 for c in {d.cycles for d in designs})
+
+
+def test_the_same_question_has_the_same_answer():
+    graph = padded_bits()
+    first, second = (fastest(FoldingSpace.of(graph), {"lut": 600.0}) for _ in range(2))
+    assert first == second
+
+
+def test_a_search_that_is_cut_short_does_not_pretend(monkeypatch):
+    graph = padded_bits()
+    monkeypatch.setattr(folding_search, "EFFORT", 0.0)
+    space = FoldingSpace.of(graph)
+    with pytest.raises(FoldingError, match="no folding was found in the time that the search may take; give one"):
+        cheapest(space, space.levels[-1], {})
+    with pytest.raises(FoldingError, match="no folding was found"):
+        fastest(space, {"lut": 600.0})
