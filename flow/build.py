@@ -24,7 +24,7 @@ from .board import Board, load_board
 from .config import BuildConfig
 from .emit import emit_hls, emit_rtl
 from .emit_fast import emit_fast
-from .fold import fold, folding_config, read_folding
+from .fold import fold_and_report, folding_config, read_folding
 from .frames import random_frames, read_frames
 from .lock import locked
 from .lower import check_lowering, lower
@@ -48,7 +48,7 @@ FINDINGS = (
     "verification/hls",
 )
 # Packages whose results a build holds, or that its checks rest on.
-TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "jinja2")
+TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "ortools", "jinja2")
 
 
 class BuildError(BitexpertError):
@@ -149,7 +149,7 @@ def _step_lower(job: _Job) -> None:
 def _step_fold(job: _Job) -> None:
     """Choose PE and SIMD, compute FIFO depths."""
     given = job.config.folding_config_file
-    graph = fold(
+    graph, report = fold_and_report(
         job.lowered(),
         job.board,
         target_fps=job.config.target_fps,
@@ -157,6 +157,7 @@ def _step_fold(job: _Job) -> None:
     )
     graph.save(job.path("folded.json"))
     _save_json(job.path("final_hw_config.json"), folding_config(graph))
+    _save_json(job.path("report", "folding.json"), report)
 
 
 def _step_estimate(job: _Job) -> None:
@@ -211,7 +212,7 @@ STEPS = (
         "fold",
         ("dataflow.json", "weights.npz", "<folding_config_file>"),
         ("target_fps", *_CLOCK),
-        ("folded.json", "final_hw_config.json"),
+        ("folded.json", "final_hw_config.json", "report/folding.json"),
         _step_fold,
     ),
     _Step(

@@ -82,8 +82,7 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
     kinds = ("lut", "lutram", "ff", "bram18", "dsp")
     for node in data["nodes"]:
         need = data["resources"][node["name"]]
-        folding = "  ".join(f"{k} {v}" for k, v in node["folding"].items())
-        rows.append((node["name"], folding, f"{cycles[node['name']]:,}", *(need[k] for k in kinds)))
+        rows.append((node["name"], _folding(node["folding"]), f"{cycles[node['name']]:,}", *(need[k] for k in kinds)))
     shown = {"source", "total", *(node["name"] for node in data["nodes"])}
     rest = [need for name, need in data["resources"].items() if name not in shown]
     plumbing = {k: sum(need[k] for need in rest) for k in kinds}
@@ -106,6 +105,7 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
         if key in data["rtlsim"]:
             figures.append((name, f"{data['rtlsim'][key]:,}", "simulated RTL"))
     tables.append(_table("Performance", ("figure", "value", "from"), figures))
+    tables += _limits(data["folding"], data["fold_seconds"])
     if data["experts"]:
         tables.append(
             _table(
@@ -128,6 +128,47 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
             )
         )
     return tables
+
+
+_NAMES = {"lut": "LUT", "bram18": "BRAM18", "dsp": "DSP", "uram": "URAM"}
+
+
+def _limits(report: dict[str, Any], seconds: float) -> list[Any]:
+    """What limits the rate, and what is proved of the folding."""
+    rows = []
+    for slow in report["bottlenecks"]:
+        faster = slow["faster"]
+        next_one = more = "-"
+        if faster:
+            next_one = f"{_folding(faster['folding'])}: {faster['cycles']:,}"
+            more = ", ".join(f"{n:+,} {_NAMES[kind]}" for kind, n in faster["more"].items() if n) or "nothing"
+        rows.append((slow["node"], _folding(slow["folding"]), f"{slow['cycles']:,}", next_one, more))
+    columns = ("slowest", "folding", "cycles", "next faster folding: cycles", "takes (estimate)")
+    parts: list[Any] = [_table("What limits the rate", columns, rows, left=2)]
+    found = report.get("search")
+    if not found:
+        return [*parts, "The folding was given."]
+    gaps = {"cost": found["cost_gap_percent"], "cycles": found["cycles_gap_percent"]}
+    proof = (
+        "proved optimal"
+        if found["status"] == "optimal"
+        else "; ".join(f"at most {gap} % of the {name} can be saved" for name, gap in gaps.items() if gap)
+    )
+    parts.append(f"Folding: {escape(report['objective'])}; {proof} ({found['solver']}; the step took {seconds:.1f} s).")
+    if found["binding"]:
+        sets = [" and ".join(_held(kind, found) for kind in kinds) for kinds in found["binding"]]
+        parts.append(f"With more of any of these it could be faster (planned, of what may be used): {'; '.join(sets)}.")
+    elif found["limits"] and report["objective"].startswith("fastest"):
+        parts.append("More hardware would not make it faster: no folding has fewer cycles.")
+    return parts
+
+
+def _held(kind: str, found: dict[str, Any]) -> str:
+    return f"{_NAMES[kind]} {found['planned'][kind]:,} of {found['limits'][kind]:,}"
+
+
+def _folding(folding: dict[str, int]) -> str:
+    return "  ".join(f"{k} {v}" for k, v in folding.items())
 
 
 def model_tables(report: ModelReport) -> list[Any]:

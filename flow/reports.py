@@ -139,8 +139,9 @@ def summary(folder: Path) -> dict[str, Any]:
     -------
     dict
         ``model``, ``board``, ``device`` (what the board has), ``nodes``, ``cycles``, ``resources``,
-        ``performance``, ``experts`` (all estimates), and ``rtlsim`` (measured in RTL simulation; empty before
-        the first ``simulate``).
+        ``performance``, ``experts`` (all estimates), ``folding`` (what limits the rate, and what the search for the
+        folding proved), ``fold_seconds``, and ``rtlsim`` (measured in RTL simulation; empty before the first
+        ``simulate``).
     """
     from .build import open_build
     from .diagram import draw
@@ -169,5 +170,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "resources": read("estimate_layer_resources"),
         "performance": performance,
         "experts": read("estimate_experts"),
+        "folding": read("folding"),
+        "fold_seconds": build.steps["fold"],
         "rtlsim": read("rtlsim_performance"),
     }

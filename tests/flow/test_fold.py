@@ -144,3 +144,16 @@ def test_where_the_cheapest_does_not_fit_another_that_does_is_taken(graph):
     need = estimate(folded).rounded()
     assert need["lut"] + need["lutram"] <= small.lut
     assert report["search"]["limits"]["lut"] == small.lut
+
+
+def test_what_a_fold_reports(graph):
+    folded, report = fold_and_report(graph, BOARD)
+    assert report["objective"] == "fastest within the board's shares"
+    assert report["search"]["cycles"] == bottleneck(folded)[1] == simulate(folded).interval
+    assert report["search"]["status"] == "optimal"
+    assert {b["node"] for b in report["bottlenecks"]} == {
+        n.name for n in folded.nodes if not n.op.plumbing and n.op.cycles(n.folding) == report["search"]["cycles"]
+    }
+    assert report == fold_and_report(graph, BOARD)[1]
+    given = {name: v for name, v in folding_config(folded).items() if name != "Defaults"}
+    assert fold_and_report(graph, BOARD, folding=given)[1].keys() == {"source", "objective", "bottlenecks"}

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,57 @@ def test_summary_is_what_the_tables_show(tiny_build, tmp_path):
     assert "577" in text
     assert "simulated RTL" in text
     assert f"{data['resources']['total']['lut']}" in text.replace(",", "")
+
+
+def shown(data) -> str:
+    console = Console(width=160)
+    with console.capture() as capture:
+        for table in report_tables(data):
+            console.print(table, soft_wrap=True)
+    return capture.get()
+
+
+def test_what_limits_the_rate_is_told(own_build):
+    data = summary(own_build)
+    (slow,) = data["folding"]["bottlenecks"]
+    assert (slow["node"], slow["cycles"]) == (
+        data["performance"]["max_cycles_node_name"],
+        data["performance"]["max_cycles"],
+    )
+    assert slow["faster"]["cycles"] < slow["cycles"]
+    node = next(n for n in open_build(own_build).graph.nodes if n.name == slow["node"])
+    before, after = (
+        node.op.resources(f).lut + node.op.resources(f).lutram for f in (slow["folding"], slow["faster"]["folding"])
+    )
+    assert slow["faster"]["more"]["lut"] == math.ceil(after - before)
+    assert "least cost at 100000 frames/s; proved optimal (CP-SAT " in shown(data)
+    assert f"the step took {data['fold_seconds']:.1f} s" in shown(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"status": "feasible", "cost_gap_percent": 2.5}, "at most 2.5 % of the cost can be saved"),
+        ({"binding": [["lut"], ["bram18", "dsp"]]}, "LUT 900 of 1,000; BRAM18 3 of 4 and DSP 5 of 6."),
+    ],
+)
+def test_what_the_search_could_not_prove_and_what_binds_are_told(own_build, change, line):
+    data = summary(own_build)
+    data["folding"]["search"] |= {
+        "planned": {"lut": 900, "bram18": 3, "dsp": 5, "uram": 0},
+        "limits": {"lut": 1000, "bram18": 4, "dsp": 6, "uram": 0},
+        **change,
+    }
+    assert line in shown(data)
+
+
+def test_a_folding_that_was_given_and_a_fastest_that_nothing_limits(own_build):
+    data = summary(own_build)
+    search = data["folding"].pop("search")
+    assert "The folding was given." in shown(data)
+    data["folding"] |= {"objective": "fastest within the board's shares", "search": search | {"limits": {"lut": 1000}}}
+    data["folding"]["bottlenecks"][0]["faster"] = None
+    assert "More hardware would not make it faster" in shown(data)
 
 
 def test_a_report_of_no_build(tiny_build, tmp_path):
