@@ -87,8 +87,8 @@ def options(op: Operator, leaving: Sequence[int] = ()) -> list[Option]:
         folding = dict(zip(legal, values, strict=True))
         takes, sends = op.beat_elements(folding)
         planned = op
-        if isinstance(op, FrameHold):  # it waits for the gate, which has to see the whole frame
-            planned = replace(op, depth=max(op.depth, op.cycles(folding)))
+        if isinstance(op, FrameHold):  # a frame waits in it for the gate, which has to see all of it
+            planned = replace(op, depth=max(2, op.cycles(folding)))
         need = planned.resources(folding)
         for kind, per_beat in (*zip(op.inputs, takes, strict=True), *((op.outputs[i], sends[i]) for i in leaving)):
             need += fifo_resources(kind, per_beat)

@@ -68,7 +68,7 @@ def experts() -> Dataflow:
     nodes = (
         Node("fork", Fork(x, 2), ("a",), ("b", "c")),
         Node("gate", gate, ("b",), ("t",)),
-        Node("hold", FrameHold(x, 2, 2), ("c", "t"), ("d", "u")),
+        Node("hold", FrameHold(x, 2, 32), ("c", "t"), ("d", "u")),
         Node("matvec", matvec, ("d", "u"), ("e",)),
     )
     return Dataflow(nodes, ("a",), ("e",))
