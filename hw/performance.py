@@ -208,15 +208,13 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
             return False
         return True
 
-    deep = [n for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2]
-    if enough({n.name: 2 for n in deep}):
-        graph = _with_depths(graph, {n.name: 2 for n in deep})
-    else:
-        for node in sorted(deep, key=lambda n: n.op.depth * graph.beat_bits(n.inputs[0]), reverse=True):  # type: ignore[attr-defined]
-            graph = _lowered(graph, node.name, enough)
+    deep = {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2}
+    bits = {name: depth * graph.beat_bits(graph.node(name).inputs[0]) for name, depth in deep.items()}
+    depths: dict[str, int] = {}
+    _lower_together(sorted(deep, key=lambda name: -bits[name]), deep, depths, enough)
     for hold in holds:
-        graph = _lowered(graph, hold.name, enough)
-    return graph
+        _lower(hold.name, 2, graph.node(hold.name).op.depth, depths, enough)  # type: ignore[attr-defined]
+    return _with_depths(graph, depths)
 
 
 def _hold_fill(hold: Node, run: Performance) -> int:
@@ -230,17 +228,54 @@ def _hold_fill(hold: Node, run: Performance) -> int:
     return most
 
 
-def _lowered(graph: Dataflow, name: str, enough: Callable[[Mapping[str, int]], bool]) -> Dataflow:
-    """The graph with the least depth of one node that is enough, where its present depth is."""
-    low, high, step = 2, graph.node(name).op.depth, 1  # type: ignore[attr-defined]
+def _lower_together(
+    names: Sequence[str],
+    present: Mapping[str, int],
+    depths: dict[str, int],
+    enough: Callable[[Mapping[str, int]], bool],
+    *,
+    hopeless: bool = False,
+) -> None:
+    """Give each FIFO, one after another, the least depth that is enough; most take 2, so first many of them at once.
+
+    Parameters
+    ----------
+    names : sequence of str
+    present : mapping of str to int
+        Depths that are enough.
+    depths : dict of str to int
+        Depths found so far; gets those of ``names``.
+    enough : callable
+        Whether given depths are enough.
+    hopeless : bool
+        It is known that 2 is not enough for all of them.
+    """
+    if not names:
+        return
+    if not hopeless:
+        shallow = dict.fromkeys(names, 2)
+        if enough({**depths, **shallow}):
+            depths.update(shallow)
+            return
+    if len(names) == 1:
+        _lower(names[0], 3, present[names[0]], depths, enough)
+        return
+    first, second = names[: len(names) // 2], names[len(names) // 2 :]
+    _lower_together(first, present, depths, enough)
+    _lower_together(second, present, depths, enough, hopeless=all(depths[name] == 2 for name in first))
+
+
+def _lower(name: str, low: int, high: int, depths: dict[str, int], enough: Callable[[Mapping[str, int]], bool]) -> None:
+    """Find the least depth of one node in ``low..high`` that is enough, where ``high`` is."""
+    step = 1
     # the depth is near the least already, or far above it: look just below, then ever further down
-    while low < high and enough({name: (middle := max(low, high - step))}):
+    while low < high and enough({**depths, name: (middle := max(low, high - step))}):
         high, step = middle, 4 * step
     low = max(low, high - step + 1)
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if enough({name: middle}) else (middle + 1, high)
-    return _with_depths(graph, {name: high})
+        low, high = (low, middle) if enough({**depths, name: middle}) else (middle + 1, high)
+    depths[name] = high
 
 
 def _with_depths(graph: Dataflow, depths: Mapping[str, int]) -> Dataflow:

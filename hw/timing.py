@@ -53,15 +53,18 @@ class Channel(Waitable):
     ----------
     writes, reads : list of int
         Cycles of the handshakes so far.
+    feeder : Pipe or None
+        The pipeline whose outputs are written here; every read may let one go.
     """
 
-    __slots__ = ("depth", "name", "reads", "writes")
+    __slots__ = ("depth", "feeder", "name", "reads", "writes")
 
     def __init__(self, name: str, depth: int | None = None) -> None:
         super().__init__()
         self.name, self.depth = name, depth
         self.writes: list[int] = []
         self.reads: list[int] = []
+        self.feeder: Pipe | None = None
 
     def available(self) -> int | None:
         """First cycle in which the next unread beat can be read; None while that is unknown."""
@@ -78,6 +81,8 @@ class Channel(Waitable):
     def read(self, cycle: int) -> None:
         """Record that the next beat is read in ``cycle``."""
         self.reads.append(cycle)
+        if self.feeder is not None and self.feeder.fired:
+            self.feeder.advance()
         if self.waiters:
             _wake(self)
 
@@ -100,7 +105,7 @@ class Channel(Waitable):
         return most
 
 
-class Pipe(Waitable):
+class Pipe:
     """A rigid pipeline in front of a channel: all stages freeze while a due output finds no room.
 
     RTL: ``enable = !m_axis_tvalid || m_axis_tready`` for every register of the cell.
@@ -116,8 +121,8 @@ class Pipe(Waitable):
     __slots__ = ("_stalls", "fired", "latency", "out")
 
     def __init__(self, out: Channel, latency: int) -> None:
-        super().__init__()
         self.out, self.latency = out, latency
+        out.feeder = self
         self.fired: deque[int] = deque()  # firings whose output has not been handshaked yet
         self._stalls: deque[tuple[int, int]] = deque()  # frozen cycles [from, to)
 
@@ -132,50 +137,48 @@ class Pipe(Waitable):
 
     def settle(self, cycle: int) -> int | None:
         """First cycle >= ``cycle`` in which the pipeline is not frozen; None while unknown."""
-        if self.fired:
-            self._advance()
-            if self.fired and self._valid() <= cycle:
-                return None
+        if self.fired and self._valid() <= cycle:
+            return None
         for start, end in self._stalls:
             if start <= cycle < end:
                 cycle = end
         return cycle
 
+    def skip(self, cycle: int, firings: int) -> int | None:
+        """Cycle of the last of so many firings after ``cycle``, one in every cycle that is not frozen.
+
+        None while unknown. All but the last push nothing.
+        """
+        last = cycle + firings
+        for start, end in self._stalls:
+            if end > cycle + 1 and start <= last:
+                last += end - max(start, cycle + 1)
+        return None if self.fired and self._valid() <= last else last
+
     def push(self, cycle: int) -> None:
         """Record that the firing in ``cycle`` produces an output beat."""
-        stalls = self._stalls
-        oldest = self.fired[0] if self.fired else cycle
+        fired, stalls = self.fired, self._stalls
+        oldest = fired[0] if fired else cycle
         while stalls and stalls[0][1] <= oldest:  # a stall that ended before a firing cannot touch it
             stalls.popleft()
-        if not self.fired and not stalls:
-            room = self.out.room()
-            if room is not None and room <= cycle + self.latency:  # the usual case, without the queue
-                self.out.write(cycle + self.latency)
-                return
-        self.fired.append(cycle)
-        self._advance()
-        _wake(self)
+        if fired:  # which waits for room, and this one behind it
+            fired.append(cycle)
+        elif not stalls and (room := self.out.room()) is not None and room <= cycle + self.latency:
+            self.out.write(cycle + self.latency)  # the usual case, without the queue
+        else:
+            fired.append(cycle)
+            self.advance()
 
-    def _advance(self) -> None:
-        while self.fired:
-            room = self.out.room()
-            if room is None:
-                return
-            valid = self._valid()
-            done = max(valid, room)
-            if done > valid:
-                self._stalls.append((valid, done))
-            self.fired.popleft()
-            self.out.write(done)
-
-    def drain(self) -> Process:
-        """The process that hands outputs over as room appears; every Pipe needs it running."""
-        while True:
-            self._advance()
-            if self.fired:
-                yield self.out
-            else:
-                yield self
+    def advance(self) -> None:
+        """Hand over the outputs for which there is room."""
+        fired, out, stalls = self.fired, self.out, self._stalls
+        while fired and (room := out.room()) is not None:
+            valid = self._valid() if stalls else fired[0] + self.latency
+            if room > valid:
+                stalls.append((valid, room))
+                valid = room
+            fired.popleft()
+            out.write(valid)
 
 
 def pipeline(
@@ -211,7 +214,7 @@ def pipeline(
                 if produces:
                     pipe.push(cycle)
 
-    return [fire(), pipe.drain()]
+    return [fire()]
 
 
 def fill(source: Channel, places: Channel, beats: int, times: int) -> Process:

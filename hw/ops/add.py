@@ -130,7 +130,7 @@ class Add(Operator):
                     source.read(cycle)
                 pipe.push(cycle)
 
-        return [fire(), pipe.drain()]
+        return [fire()]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         a, b = self.first.element, self.second.element

@@ -108,7 +108,7 @@ class Concat(Operator):
                     source.read(cycle)
                     pipe.push(cycle)
 
-        return [fire(), pipe.drain()]
+        return [fire()]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         turns = self._turns(folding)

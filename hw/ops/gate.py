@@ -198,7 +198,7 @@ class Gate(Operator):
                 sums.read(cycle)
                 pipe.push(cycle)
 
-        return [fill(ins[0], sums, beats, frames), layer(), pipe.drain()]
+        return [fill(ins[0], sums, beats, frames), layer()]
 
     def resources(self, folding: Folding) -> Resources:
         pe = folding["PE"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -208,39 +208,37 @@ class MatVec(Operator):
         """Cycles from a window's last beat of work to its output beat."""
         return 4 + (folding["SIMD"] > self._slice()) + (self._factors()[0] > 1)
 
-    def _steps(self, folding: Folding) -> Iterator[tuple[bool, bool]]:
-        nf, sf = self._folds(folding)
-        window = [(fold == 0, beat == sf - 1) for fold in range(nf) for beat in range(sf)]
-        for _ in range(self.pixels * self.groups):
-            yield from window
-
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
         pipe = Pipe(outs[0], self.latency(folding))
+        nf, sf = self._folds(folding)
 
         def fire() -> Process:
             cycle = -1
             for _ in range(frames):
                 sources = list(ins)  # the frame's first beat of work takes its token, too
-                for takes, produces in self._steps(folding):
-                    cycle += 1
-                    if takes:
+                for _ in range(self.pixels * self.groups):
+                    for _ in range(sf):
+                        cycle += 1
                         for source in sources:
                             while (arrival := source.available()) is None:
                                 yield source
                             cycle = max(cycle, arrival)
-                    while (free := pipe.settle(cycle)) is None:
-                        yield outs[0]
-                    cycle = free
-                    if takes:
+                        while (free := pipe.settle(cycle)) is None:
+                            yield outs[0]
+                        cycle = free
                         for source in sources:
                             source.read(cycle)
                         sources = [ins[0]]
-                    if produces:
+                    pipe.push(cycle)
+                    for _ in range(nf - 1):  # the window again, from its memory
+                        while (free := pipe.skip(cycle, sf)) is None:
+                            yield outs[0]
+                        cycle = free
                         pipe.push(cycle)
 
-        return [fire(), pipe.drain()]
+        return [fire()]
 
     # -- hardware -------------------------------------------------------------------------------
     def resources(self, folding: Folding) -> Resources:

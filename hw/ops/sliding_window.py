@@ -265,7 +265,7 @@ class SlidingWindow(Operator):
                     for _ in range(then - first):
                         ring.read(cycle)
 
-        return [fill(ins[0], ring, write_row, frames * height), read(), pipe.drain()]
+        return [fill(ins[0], ring, write_row, frames * height), read()]
 
     @property
     def _pad_code(self) -> int:

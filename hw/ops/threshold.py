@@ -236,7 +236,7 @@ class Threshold(Operator):
                     pipe.push(cycle)
                 held.read(cycle)
 
-        return [fill(ins[0], held, beats, frames * pixels), replay(), pipe.drain()]
+        return [fill(ins[0], held, beats, frames * pixels), replay()]
 
     # -- hardware -------------------------------------------------------------------------------
     def resources(self, folding: Folding) -> Resources:

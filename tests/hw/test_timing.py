@@ -99,3 +99,28 @@ def test_a_frozen_pipeline_equals_registers_clock_by_clock(produces, latency, de
     fired, written = clocked(produces, latency, depth, wanted)
     assert out.writes == written
     assert source.reads[: len(fired)] == fired
+
+
+@given(
+    groups=st.lists(st.integers(1, 6), min_size=1, max_size=12),
+    latency=st.integers(1, 5),
+    depth=st.integers(1, 4),
+    gaps=st.lists(st.integers(0, 7), min_size=12, max_size=12),
+)
+def test_firings_that_are_skipped_take_the_time_of_those_that_are_not(groups, latency, depth, gaps):
+    def cell(out, at_once):
+        pipe, cycle = Pipe(out, latency), -1
+        for firings in groups:
+            for _ in range(1 if at_once else firings):
+                while (free := pipe.skip(cycle, firings) if at_once else pipe.settle(cycle + 1)) is None:
+                    yield out
+                cycle = free
+            pipe.push(cycle)
+
+    traces = []
+    for at_once in (True, False):
+        out = Channel("out", depth)
+        wanted = [sum(gaps[: i + 1]) for i in range(len(groups))]
+        run([cell(out, at_once), drink(out, wanted)], lambda out=out: len(out.reads) == len(groups), lambda: "")
+        traces.append((out.writes, out.reads))
+    assert traces[0] == traces[1]
