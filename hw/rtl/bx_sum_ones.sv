@@ -12,23 +12,26 @@ module bx_sum_ones #(
   localparam int STEPS = (N + 5) / 6;
   localparam int FULL = 6 * STEPS;
   wire [FULL-1:0] all = FULL'(bits);
-  wire [(STEPS+1)*SUM_W-1:0] sums;
 
-  assign sums[SUM_W-1:0] = SUM_W'(base);
   for (genvar s = 0; s < STEPS; s++) begin : g_step
-    // the largest that is possible so far
+    // the largest number that is possible so far
     localparam int MOST = (1 << W) - 1 + 6 * s;
     localparam int MORE = MOST + 6 < (1 << SUM_W) ? MOST + 6 : (1 << SUM_W) - 1;
     localparam int HAVE_W = $clog2(MOST + 1) < SUM_W ? $clog2(MOST + 1) : SUM_W;
     localparam int WANT_W = $clog2(MORE + 1);
+    wire [HAVE_W-1:0] have;
     wire [WANT_W-1:0] next;
+    if (s == 0) begin : g_base
+      assign have = base;
+    end else begin : g_more
+      assign have = g_step[s-1].next;
+    end
     bx_add_ones #(
         .W(HAVE_W), .SUM_W(WANT_W)
     ) add (
-        .base(sums[s*SUM_W +: HAVE_W]), .bits(all[6*s +: 6]), .sum(next)
+        .base(have), .bits(all[6*s +: 6]), .sum(next)
     );
-    assign sums[(s+1)*SUM_W +: SUM_W] = SUM_W'(next);
   end
-  assign sum = sums[STEPS*SUM_W +: SUM_W];
+  assign sum = SUM_W'(g_step[STEPS-1].next);
 endmodule
 `default_nettype wire
