@@ -13,7 +13,6 @@ from ..hw.ops.threshold import Threshold
 from .frames import random_frames
 from .lower import check_lowering, lower
 from .model_file import ModelError, hardware_input, load_model, shown
-from .passes.base import consumers
 from .passes.supported import supported, unsupported
 from .streamline import streamline
 
@@ -159,7 +158,15 @@ def _nodes(model: ModelWrapper, graph: Dataflow) -> list[NodeReport]:
     names = {n.name for n in model.graph.node}
     for operation in graph.nodes:
         made.setdefault(_origin(operation.origin, names), []).append(operation)
-    return [_node(model, n, made) for n in model.graph.node]
+    readers: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for tensor in dict.fromkeys(node.input):
+            readers.setdefault(tensor, []).append(node)
+    ends = _ends(model, made, readers)
+    constants = {t.name for t in model.graph.initializer} | {""}
+    return [
+        _node(n, made.get(n.name, []), readers.get(n.output[0], []), constants, ends[n.name]) for n in model.graph.node
+    ]
 
 
 def _origin(name: str, names: set[str]) -> str:
@@ -169,10 +176,12 @@ def _origin(name: str, names: set[str]) -> str:
     return name
 
 
-def _node(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation]]) -> NodeReport:
-    operations = made.get(node.name, [])
+def _node(
+    node: NodeProto, operations: list[Operation], readers: list[NodeProto], constants: set[str], end: str
+) -> NodeReport:
     if not operations:
-        return NodeReport(shown(node.name), node.op_type, _folded(model, node, made))
+        becomes = _folded(node, readers, constants) or end
+        return NodeReport(shown(node.name), node.op_type, becomes)
     products = [o.op for o in operations if isinstance(o.op, MatVec)]
     return NodeReport(
         shown(node.name),
@@ -186,10 +195,9 @@ def _node(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation]]
     )
 
 
-def _folded(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation]]) -> str:
-    """Where the numbers of a node without hardware of its own go."""
-    readers = consumers(model, node.output[0])
-    if all(model.get_initializer(t) is not None for t in node.input if t):
+def _folded(node: NodeProto, readers: list[NodeProto], constants: set[str]) -> str:
+    """Where the numbers of a node without hardware of its own go; "" if that depends on what lies behind it."""
+    if constants.issuperset(node.input):
         return f"weights of {', '.join(shown(r.name) for r in readers)}"
     if node.op_type in _QUANTIZERS:
         return "defines the integers that enter"
@@ -201,16 +209,24 @@ def _folded(model: ModelWrapper, node: NodeProto, made: dict[str, list[Operation
         return "TopK"
     if node.op_type == "Pad":
         return f"padding of {', '.join(shown(r.name) for r in readers)}"
-    seen, queue = set(), list(readers)
-    while queue:
-        reader = queue.pop(0)
-        if reader.name in seen:
-            continue
-        seen.add(reader.name)
-        operations = made.get(reader.name, [])
-        if any(isinstance(o.op, Threshold) for o in operations):
-            return f"thresholds of {shown(reader.name)}"
-        if reader.op_type in _QUANTIZERS and not operations:
-            return "in front of the input, left to the host"
-        queue += [r for t in reader.output for r in consumers(model, t)]
-    return "behind the output, left to the host"
+    return ""
+
+
+def _ends(model: ModelWrapper, made: dict[str, list[Operation]], readers: dict[str, list[NodeProto]]) -> dict[str, str]:
+    """Of each node, what the first quantizer behind it makes of its numbers."""
+    last = "behind the output, left to the host"
+    ends: dict[str, str] = {}
+    for node in reversed(model.graph.node):
+        found = last
+        for reader in (r for t in node.output for r in readers.get(t, [])):
+            operations = made.get(reader.name, [])
+            if any(isinstance(o.op, Threshold) for o in operations):
+                found = f"thresholds of {shown(reader.name)}"
+            elif reader.op_type in _QUANTIZERS and not operations:
+                found = "in front of the input, left to the host"
+            else:
+                found = ends[reader.name]
+            if found != last:
+                break
+        ends[node.name] = found
+    return ends

@@ -23,7 +23,7 @@ __all__ = ["MEMORY", "SECONDS", "Sandbox", "Verdict"]
 
 #: Beside what the imported libraries take.
 MEMORY = 4 << 30
-SECONDS = 60
+SECONDS = 180
 _FRAMES = 12
 
 

@@ -29,12 +29,12 @@ def bases(tiny):
     return {**{name: make() for name, make in BASES.items()}, "experts": onnx.load(str(tiny.model))}
 
 
-def check(sandbox, broken, folder, *, doctor=False, seconds=60):
+def check(sandbox, broken, folder, *, doctor=False):
     """Build a file, and look at all that it left."""
     path = broken.write(folder / "model")
     (folder / "tmp").mkdir()
     before = {p for p in folder.rglob("*") if p.is_file()}
-    verdict = sandbox.run(path, folder / "out", doctor=doctor, seconds=seconds)
+    verdict = sandbox.run(path, folder / "out", doctor=doctor)
     assert verdict.kind in ("built", "refused"), f"{verdict}\n{verdict.trace}"
     written = {p for p in folder.rglob("*") if p.is_file()} - before
     outside = [p for p in written if not p.is_relative_to(folder / "out")]
