@@ -12,6 +12,7 @@ from bitexpert.flow.board import load_board
 from bitexpert.flow.emit import emit_rtl
 from bitexpert.flow.fold import fold
 from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.add import Add
 from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
@@ -22,7 +23,7 @@ from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
 from bitexpert.sim.rtl import RtlRun, build_rtl, run_rtl
 
-__all__ = ["expert_layer", "random_frames", "simulate_rtl", "small_network", "table"]
+__all__ = ["dense_network", "expert_layer", "random_frames", "residual_block", "simulate_rtl", "small_network", "table"]
 
 Folding = Mapping[str, Mapping[str, int]]
 
@@ -97,6 +98,44 @@ def small_network(folding: Folding) -> Dataflow:
         Node("matvec_1", matvec1, ("window_1_out", "bank_0"), ("matvec_1_out",)),
     )
     return fold(Dataflow(nodes, ("in_0",), ("matvec_1_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def residual_block(folding: Folding) -> Dataflow:
+    """Numbers -> window -> MatVec, added to the numbers themselves -> window -> MatVec."""
+    rng = np.random.default_rng(3)
+    x = StreamType(uint_t(4), (6, 6, 4))
+    window0 = SlidingWindow(x, (3, 3), padding=(1, 1, 1, 1))
+    matvec0 = MatVec(window0.outputs[0], _signs(rng, 1, 1, 4, 36), tap=window0.tap)
+    add = Add(matvec0.outputs[0], x)
+    window1 = SlidingWindow(add.outputs[0], (2, 2), stride=(2, 2))
+    matvec1 = MatVec(window1.outputs[0], _signs(rng, 1, 1, 8, 16), tap=window1.tap)
+    nodes = (
+        Node("fork_0", Fork(x, 2), ("in_0",), ("kept_0", "seen_0")),
+        Node("window_0", window0, ("seen_0",), ("window_0_out",)),
+        Node("matvec_0", matvec0, ("window_0_out",), ("matvec_0_out",)),
+        Node("add_0", add, ("matvec_0_out", "kept_0"), ("add_0_out",)),
+        Node("window_1", window1, ("add_0_out",), ("window_1_out",)),
+        Node("matvec_1", matvec1, ("window_1_out",), ("matvec_1_out",)),
+    )
+    return fold(Dataflow(nodes, ("in_0",), ("matvec_1_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def dense_network(folding: Folding) -> Dataflow:
+    """Bits -> three MatVecs of 64 rows, each with its thresholds -> MatVec of 10 rows."""
+    rng = np.random.default_rng(4)
+    kind, stream, nodes = StreamType(BIPOLAR, (1, 1, 64)), "in_0", []
+    for i in range(3):
+        matvec = MatVec(kind, _signs(rng, 1, 1, 64, 64))
+        threshold = Threshold(
+            matvec.outputs[0], rng.integers(-9, 10, (1, 64)), rng.integers(0, 2, (1, 64)).astype(bool)
+        )
+        nodes += [
+            Node(f"matvec_{i}", matvec, (stream,), (f"matvec_{i}_out",)),
+            Node(f"threshold_{i}", threshold, (f"matvec_{i}_out",), (f"threshold_{i}_out",)),
+        ]
+        kind, stream = threshold.outputs[0], f"threshold_{i}_out"
+    nodes.append(Node("matvec_3", MatVec(kind, _signs(rng, 1, 1, 10, 64)), (stream,), ("matvec_3_out",)))
+    return fold(Dataflow(tuple(nodes), ("in_0",), ("matvec_3_out",)), load_board("pynq-z2"), folding=folding)
 
 
 def random_frames(graph: Dataflow, count: int) -> np.ndarray:

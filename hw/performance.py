@@ -10,7 +10,7 @@ from .ops.fifo import Fifo
 from .ops.frame_hold import FrameHold
 from .timing import Channel, DeadlockError, Process, run
 
-__all__ = ["Performance", "bottleneck", "simulate", "size_fifos"]
+__all__ = ["Performance", "ample_depths", "bottleneck", "simulate", "size_fifos"]
 
 # Frames of a model run: the first fill the pipeline, the last show the steady state.
 WARM_UP = 2
@@ -164,14 +164,8 @@ def _sink(channel: Channel, beats: int) -> Process:
 def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     """Set the depth of every Fifo and FrameHold.
 
-    1. Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
-       each then holds is a depth with which nothing ever waits for room, so the interval is reached. A
-       faster source cannot make it worse: in a network of this kind an earlier beat never delays another.
-    2. Where streams meet again, a beat that waits for its partner must find room however late that comes. Pipelines
-       freeze as a whole, and one that froze between two beats holds fewer of them: so the graph is also run with
-       beats so far apart that each finds all pipelines empty, and must not hang then.
-    3. A wait for room does no harm where it does not reach the slowest operator, so each depth is then
-       lowered as far as the interval and the slow run allow, the memories with the most bits first.
+    Starts from :func:`ample_depths`. A wait for room does no harm where it does not reach the slowest operator, so
+    each depth is then lowered as far as the interval and the slow run allow, the memories with the most bits first.
 
     With one beat less in any FrameHold the design would be slower, or would hang.
 
@@ -181,6 +175,41 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
         Folded, with Fifos of any depth.
     frames : int
         Frames of each model run.
+    """
+    graph, enough = ample_depths(graph, frames)
+    deep = {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2}
+    bits = {name: depth * graph.beat_bits(graph.node(name).inputs[0]) for name, depth in deep.items()}
+    depths: dict[str, int] = {}
+    _lower_together(sorted(deep, key=lambda name: -bits[name]), deep, depths, enough)
+    for node in graph.nodes:
+        if isinstance(node.op, FrameHold):
+            _lower(node.name, 2, node.op.depth, depths, enough)
+    return _with_depths(graph, depths)
+
+
+def ample_depths(graph: Dataflow, frames: int = FRAMES) -> tuple[Dataflow, Callable[[Mapping[str, int]], bool]]:
+    """Depths with which nothing ever waits for room, and a test of smaller ones.
+
+    1. Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
+       each then holds is a depth with which nothing ever waits for room, so the interval is reached. A
+       faster source cannot make it worse: in a network of this kind an earlier beat never delays another.
+    2. Where streams meet again, a beat that waits for its partner must find room however late that comes. Pipelines
+       freeze as a whole, and one that froze between two beats holds fewer of them: so the graph is also run with
+       beats so far apart that each finds all pipelines empty, and must not hang then.
+
+    Parameters
+    ----------
+    graph : Dataflow
+        Folded, with Fifos of any depth.
+    frames : int
+        Frames of each model run.
+
+    Returns
+    -------
+    Dataflow
+        With these depths.
+    callable
+        Takes depths of some of its nodes; tells whether with them the interval is kept, and nothing hangs.
     """
     _, interval = bottleneck(graph)
     holds = [n for n in graph.nodes if isinstance(n.op, FrameHold)]
@@ -194,11 +223,11 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     if meets:
         runs.append(simulate(graph, 2, input_interval=apart, unbounded=True))
     fills = {name: max(run.fills[name] for run in runs) for name in runs[0].fills}
-    graph = _with_depths(graph, {**fills, **{h.name: max(_hold_fill(h, run) for run in runs) for h in holds}})
-    best = _execute(graph, frames).interval()
+    ample = _with_depths(graph, {**fills, **{h.name: max(_hold_fill(h, run) for run in runs) for h in holds}})
+    best = _execute(ample, frames).interval()
 
     def enough(depths: Mapping[str, int]) -> bool:
-        changed = _with_depths(graph, depths)
+        changed = _with_depths(ample, depths)
         try:
             if _execute(changed, frames).interval() > best:
                 return False
@@ -208,13 +237,7 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
             return False
         return True
 
-    deep = {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2}
-    bits = {name: depth * graph.beat_bits(graph.node(name).inputs[0]) for name, depth in deep.items()}
-    depths: dict[str, int] = {}
-    _lower_together(sorted(deep, key=lambda name: -bits[name]), deep, depths, enough)
-    for hold in holds:
-        _lower(hold.name, 2, graph.node(hold.name).op.depth, depths, enough)  # type: ignore[attr-defined]
-    return _with_depths(graph, depths)
+    return ample, enough
 
 
 def _hold_fill(hold: Node, run: Performance) -> int:
