@@ -129,7 +129,8 @@ module bx_gate #(
   localparam int LEAVES = 1 << LEVELS;
   localparam int DEEP = 2 + LEVELS;     // registers from a step to the adder tree's result
   localparam int DONE = DEEP + LANES;   // ... and to the best score of all lanes
-  localparam int PROD_W = SUM_W + 1 + WEIGHT_W;
+  // No bit more than a product has: where a register only repeats the sign, Yosys' packing into DSPs makes it 0.
+  localparam int PROD_W = SUM_W + WEIGHT_W;
 
   logic [LANES*ELEMENTS*WEIGHT_W-1:0] weight_rom[0:STEPS-1];
   logic [LANES*Z_W-1:0] bias_rom[0:PASSES-1];
