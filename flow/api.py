@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .inspection import ModelReport
     from .simulate import SimulationReport
 
-__all__ = ["build", "demo", "doctor", "export", "inspect", "report", "simulate", "train"]
+__all__ = ["build", "demo", "doctor", "export", "inspect", "report", "simulate", "synth", "train"]
 
 
 def train(
@@ -118,6 +118,13 @@ def report(folder: str | Path) -> dict[str, Any]:
     from .reports import summary
 
     return summary(Path(folder))
+
+
+def synth(folder: str | Path, device: str | None = None) -> dict[str, Any]:
+    """What each operator of a build takes after synthesis; see :func:`bitexpert.flow.synth.synth`."""
+    from .synth import synth as run
+
+    return run(Path(folder), device)
 
 
 def doctor() -> list[Finding]:

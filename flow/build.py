@@ -39,11 +39,15 @@ __all__ = ["BuildError", "BuildResult", "build", "open_build"]
 RECORD = "build.json"
 RECORD_FORMAT = 1
 PACKAGE = Path(__file__).parents[1]
-# What simulate and report leave in a build. They tell of its design, so they go when that is made anew.
+# What simulate, synth and report leave in a build. They tell of its design, so they go when that is made anew.
 FINDINGS = (
     "report/rtlsim_performance.json",
     "report/accelerator.svg",
     "report/accelerator.png",
+    "report/synth_xc7z020.json",
+    "report/synth_xczu3eg.json",
+    "report/synth_ecp5-85k.json",
+    "synth",
     "verification/simulation.json",
     "verification/hls",
 )

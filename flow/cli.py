@@ -198,6 +198,28 @@ def report(
 
 
 @app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Build folder.")],
+    device: Annotated[
+        str | None, typer.Option(help="xc7z020, xczu3eg or ecp5-85k; default: the device on the build's board.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Synthesise a build with Yosys and count what each operator takes; for ECP5, route it and tell the frequency."""
+    from . import api
+    from .present import synthesis_tables
+
+    _say("Synthesis; the first on a machine takes minutes more, because the tools are compiled", as_json)
+    data = api.synth(folder, device)
+    if as_json:
+        _print_json(data)
+        return
+    for part in synthesis_tables(data):
+        console.print(part, soft_wrap=isinstance(part, str))
+    _say(f"netlist and logs: {escape(str(folder / 'synth' / data['device']))}")
+
+
+@app.command()
 def doctor(
     model: Annotated[Path | None, typer.Argument(help="QONNX file to look at; without it, the installation.")] = None,
     as_json: Json = False,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from ..sim.toolchain import ToolError, ap_types, compiler, run_tool, verilator_root
+from ..sim.toolchain import ToolError, ap_types, compiler, package_version, run_tool, verilator_root
 
 __all__ = ["Finding", "examine"]
 
@@ -70,20 +69,13 @@ def _or_empty(look: Callable[[], object]) -> str:
         return ""
 
 
-def _package(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def examine() -> list[Finding]:
     """Look for everything that bitexpert can use."""
     again = "run `make setup`, or pip install {}"
     findings = [
         Finding("Python", sys.version.split()[0] if sys.version_info >= (3, 11) else "", True, "everything", "3.11+")
     ]
-    findings += [Finding(name, _package(name), True, why, again.format(name)) for name, why in PACKAGES]
+    findings += [Finding(name, package_version(name), True, why, again.format(name)) for name, why in PACKAGES]
     findings += [
         Finding(
             "C++ compiler",
@@ -94,14 +86,14 @@ def examine() -> list[Finding]:
         ),
         Finding(
             "Verilator",
-            _or_empty(lambda: verilator_root() and _package("verilator")),
+            _or_empty(lambda: verilator_root() and package_version("verilator")),
             True,
             "the rtl rung of simulate",
             again.format("verilator"),
         ),
         Finding(
             "ap_int headers",
-            _or_empty(lambda: ap_types() and f"of hls4ml {_package('hls4ml')}"),
+            _or_empty(lambda: ap_types() and f"of hls4ml {package_version('hls4ml')}"),
             True,
             "the hls rung of simulate",
             again.format("hls4ml"),

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from .inspection import ModelReport
     from .simulate import SimulationReport
 
-__all__ = ["demo_summary", "doctor_table", "model_tables", "report_tables", "rung_line", "simulation_summary"]
+__all__ = [
+    "demo_summary",
+    "doctor_table",
+    "model_tables",
+    "report_tables",
+    "rung_line",
+    "simulation_summary",
+    "synthesis_tables",
+]
 
 
 def rung_line(result: RungResult) -> str:
@@ -169,6 +177,54 @@ def _held(kind: str, found: dict[str, Any]) -> str:
 
 def _folding(folding: dict[str, int]) -> str:
     return "  ".join(f"{k} {v}" for k, v in folding.items())
+
+
+def synthesis_tables(data: dict[str, Any]) -> list[Any]:
+    """What ``synth`` prints: each operator's estimate and what synthesis found, and the routed frequency."""
+    kinds = (("LUT", "lut"), ("LUTRAM", "lutram"), ("FF", "ff"), ("BRAM18", "bram18"), ("DSP", "dsp"))
+    estimated = data["total"]["estimate"] is not None
+    columns = ["operator", "kind", "folding"]
+    for title, _ in kinds:
+        columns += [f"{title} est.", title] if estimated else [title]
+
+    def found(entry: dict[str, Any]) -> list[int]:
+        s = entry["synthesis"]
+        return [s["LUT"], s["LUTRAM"], s["FF"], s["BRAM_18K"] + 2 * s["BRAM_36K"], s["DSP"]]
+
+    def numbers(entries: Sequence[dict[str, Any]]) -> list[str]:
+        cells = []
+        for i, (_, key) in enumerate(kinds):
+            if estimated:
+                cells.append(str(sum(e["estimate"][key] for e in entries if e["estimate"])))
+            cells.append(str(sum(found(e)[i] for e in entries)))
+        return cells
+
+    rows: list[Sequence[Any]] = []
+    plumbing = [entry for entry in data["operators"].values() if entry["plumbing"]]
+    for name, entry in data["operators"].items():
+        if not entry["plumbing"]:
+            folding = "  ".join(f"{k} {v}" for k, v in entry["folding"].items())
+            rows.append((name, entry["kind"], folding, *numbers([entry])))
+    rows.append(("FIFOs, converters", "", "", *numbers(plumbing)))
+    rows.append(("total", "", "", *numbers([data["total"]])))
+    shares: list[str] = []
+    for value, (_, key) in zip(found(data["total"]), kinds, strict=True):
+        shares += (
+            ["", f"{value / data['capacity'][key]:.1%}"] if estimated else [f"{value / data['capacity'][key]:.1%}"]
+        )
+    rows.append((f"of {data['device']}", "", "", *shares))
+    parts: list[Any] = [_table(f"{data['device']}: {data['source']}", columns, rows, left=3)]
+    total = data["total"]["synthesis"]
+    if total["LC_estimate"] is not None:
+        parts.append(f"{total['LC_estimate']:,} LUTs after packing pairs of small ones into one (Yosys' estimate)")
+    if "routed" in data:
+        routed = data["routed"]
+        parts.append(
+            f"{routed['mhz']:,.1f} MHz ({routed['source']}): {routed['logic_ns']:.1f} ns logic,"
+            f" {routed['routing_ns']:.1f} ns routing, from {escape(routed['critical_path'][0]['at'])}"
+            f" to {escape(routed['critical_path'][-1]['at'])}"
+        )
+    return parts
 
 
 def model_tables(report: ModelReport) -> list[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..hw.ops.topk import TopK
 from ..sim.fast import fast_rung
 from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
+from ..sim.netlist_rung import netlist_design
 from ..sim.streams import Difference, compare_values, first_difference
 from .build import BuildResult, open_build
 from .execute import execute, execute_one_by_one, execute_tensors, to_nhwc
@@ -26,6 +28,7 @@ from .lock import locked
 from .lower import leaving, wired
 from .model_file import HardwareInput, as_exported, hardware_input, load_model
 from .scores import OutputForm, largest
+from .synth import DEVICES, synthesise_build
 from .templates import write_text
 from .ties import undecided
 
@@ -34,7 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNGS", "SimulationError", "SimulationReport", "simulate"]
 
-RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl")
+RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl", "netlist")
+# The netlist takes minutes to make and to compile, so it runs only when it is named, with so many frames unless
+# the caller says how many.
+NETLIST_FRAMES = 8
 # Frames for the C-simulation of run_hls.tcl.
 GOLDEN_FRAMES = 8
 
@@ -88,6 +94,7 @@ class _Run:
     form: OutputForm
     scores: np.ndarray  # of the exported model: integers (N, elements), in the order of (C, H, W)
     expected: np.ndarray  # what the accelerator must send, (N, H, W, C)
+    netlist_frames: int
 
     @property
     def work(self) -> Path:
@@ -112,9 +119,9 @@ def simulate(
     input_file : Path, optional
         Frames (.npy); default: those that the build was given.
     rungs : list of str, optional
-        Out of ``RUNGS``; default: all, ``torch`` only if the build holds a checkpoint.
+        Out of ``RUNGS``; default: all but ``netlist``, ``torch`` only if the build holds a checkpoint.
     samples : int, optional
-        Use the first so many frames.
+        Use the first so many frames. Default: all; the netlist rung takes the first 8 then.
     labels : Path, optional
         Class of each frame (.npy), for the accuracy.
     on_rung : callable, optional
@@ -158,7 +165,9 @@ def _simulate(
     decisions = outputs.reshape(len(outputs), -1) if form.top_k else form.real(scores)
     wanted = _labels(labels, len(given), decisions, form) if labels else None
     expected = _accelerator_output(build.graph, form, scores)
-    run = _Run(build, model, streamlined, source, frames, wired(build.graph, frames), form, scores, expected)
+    in_netlist = len(frames) if samples is not None else min(len(frames), NETLIST_FRAMES)
+    inputs = wired(build.graph, frames)
+    run = _Run(build, model, streamlined, source, frames, inputs, form, scores, expected, in_netlist)
     results = []
     for rung in chosen:
         result = _WORK[rung](run)
@@ -180,7 +189,7 @@ def _simulate(
 def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
     checkpoint = (build.folder / "model.pt").exists()
     if rungs is None:
-        return [r for r in RUNGS if r != "torch" or checkpoint]
+        return [r for r in RUNGS if r != "netlist" and (r != "torch" or checkpoint)]
     names = [r.strip() for r in rungs]
     if not names:
         raise SimulationError(f"name at least one rung; rungs: {', '.join(RUNGS)}")
@@ -323,10 +332,11 @@ def _reference(run: _Run) -> RungResult:
 def _outputs_first(rung: str, run: _Run, result: RungResult) -> RungResult:
     """Add the comparison of the reference's outputs, which the rung was held against, with the exported model."""
     graph = run.build.graph
-    found = np.concatenate([graph.run(part)[graph.outputs[0]] for part in chunks(graph, run.wired)])
-    differences = output_differences(rung, graph, run.expected, found) + result.differences
+    n = result.samples
+    found = np.concatenate([graph.run(part)[graph.outputs[0]] for part in chunks(graph, run.wired[:n])])
+    differences = output_differences(rung, graph, run.expected[:n], found) + result.differences
     mismatches = sum(d.count for d in differences)
-    return RungResult(rung, result.samples, mismatches, result.seconds, result.streams, differences, result.extra)
+    return RungResult(rung, n, mismatches, result.seconds, result.streams, differences, result.extra)
 
 
 def _fast(run: _Run) -> RungResult:
@@ -344,16 +354,29 @@ def _hls(run: _Run) -> RungResult:
 
 def _rtl(run: _Run) -> RungResult:
     """RTL simulation, without and with random stalls."""
-    promise = json.loads((run.build.folder / "report" / "estimate_network_performance.json").read_text())
-    result = rtl_rung(
-        run.build.graph,
-        run.build.folder / "rtl",
-        run.work,
-        run.wired,
-        model_interval=promise["interval_cycles"],
-        model_latency=promise["latency_cycles"],
-    )
+    result = rtl_rung(run.build.graph, run.build.folder / "rtl", run.work, run.wired, **_promise(run))
     return _outputs_first("rtl", run, result)
+
+
+def _netlist(run: _Run) -> RungResult:
+    """What synthesis for the 7-series makes of the RTL, simulated as the RTL is."""
+    start = time.perf_counter()
+    build = run.build
+    device = DEVICES["xc7z020"]
+    cells = synthesise_build(build, device)["total"]["synthesis"]["primitives"]
+    design = run.work / "netlist"
+    netlist_design(build.folder / "synth" / device.name, build.folder / "rtl", cells, design)
+    making = time.perf_counter() - start
+    frames = run.wired[: run.netlist_frames]
+    result = rtl_rung(build.graph, design, run.work, frames, **_promise(run), rung="netlist", optimise="-O1")
+    extra = {**result.extra, "primitives": sum(cells.values())}
+    return _outputs_first("netlist", run, replace(result, seconds=result.seconds + making, extra=extra))
+
+
+def _promise(run: _Run) -> dict[str, Any]:
+    """What the cycle model said of the design."""
+    said = json.loads((run.build.folder / "report" / "estimate_network_performance.json").read_text())
+    return {"model_interval": said["interval_cycles"], "model_latency": said["latency_cycles"]}
 
 
 _WORK: dict[str, Callable[[_Run], RungResult]] = {
@@ -364,4 +387,5 @@ _WORK: dict[str, Callable[[_Run], RungResult]] = {
     "fast": _fast,
     "hls": _hls,
     "rtl": _rtl,
+    "netlist": _netlist,
 }

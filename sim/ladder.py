@@ -132,6 +132,8 @@ def rtl_rung(
     model_interval: float,
     model_latency: int,
     seed: int = 1,
+    rung: str = "rtl",
+    optimise: str = "-O2",
 ) -> RungResult:
     """RTL simulation of all frames, once without stalls and once with random ones, every stream compared.
 
@@ -140,7 +142,7 @@ def rtl_rung(
     graph : Dataflow
         Folded.
     folder : Path
-        The emitted RTL design.
+        The emitted RTL design, or the netlist that stands for it.
     work : Path
         For compiled programs and beats.
     frames : ndarray of int, shape (N, H, W, C)
@@ -148,10 +150,14 @@ def rtl_rung(
         The cycle model's promise, put beside what was measured.
     seed : int
         Of the stalls.
+    rung : str
+        Name of the result.
+    optimise : str
+        Of the C++ compiler.
     """
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
-        program = build_rtl(folder, work)
+        program = build_rtl(folder, work, optimise=optimise)
         differences: list[Difference] = []
         first = 0
         steady: RtlRun | None = None
@@ -160,7 +166,15 @@ def rtl_rung(
             for stall in (0, STALL_PERCENT):
                 idle = 1000 + 20 * (model_latency + int(model_interval))
                 run = run_rtl(
-                    program, folder, graph, values, stall_percent=stall, seed=seed, idle_limit=idle, scratch=work
+                    program,
+                    folder,
+                    graph,
+                    values,
+                    stall_percent=stall,
+                    seed=seed,
+                    idle_limit=idle,
+                    scratch=work,
+                    rung=rung,
                 )
                 differences = merge(differences, run.differences, first)
                 if stall == 0 and steady is None:
@@ -177,4 +191,4 @@ def rtl_rung(
             extra = {"cycles_per_frame": steady.interval, **extra}
         return len(graph.streams()), differences, extra
 
-    return timed("rtl", len(frames), go)
+    return timed(rung, len(frames), go)

