@@ -13,13 +13,14 @@ export UV_FIND_LINKS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format clean
+.PHONY: help setup demo test test-full lint formal format clean
 
 help:
 	@echo "make demo       set up, then train, export, build and verify an accelerator into $(OUT)/"
 	@echo "make test       set up, then run the tests (about 10 minutes)"
 	@echo "make test-full  the tests and the long checks"
 	@echo "make lint       ruff, mypy, lint of every RTL and HLS cell, hadolint"
+	@echo "make formal     proofs of the RTL cells (about 25 minutes), and planted bugs that they must find"
 	@echo "make clean      remove everything that was made here"
 
 setup: $(READY)
@@ -42,7 +43,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not full'
 
-test-full: $(READY)
+test-full: $(VENV)/.formal
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 $(VENV)/.lint: $(READY)
@@ -52,11 +53,19 @@ $(VENV)/.lint: $(READY)
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(VENV)/src $(BIN)/mypy -p bitexpert.models -p bitexpert.flow -p bitexpert.hw -p bitexpert.sim
+	MYPYPATH=$(VENV)/src $(BIN)/mypy -p bitexpert.models -p bitexpert.flow -p bitexpert.hw -p bitexpert.sim -p bitexpert.formal
 	$(BIN)/python -m bitexpert.sim.rtl $(RTL)
 	$(BIN)/python -m bitexpert.flow.hls_check $(HLS)
 	$(BIN)/python tests/lint_hls.py
 	$(BIN)/hadolint Dockerfile
+
+$(VENV)/.formal: $(READY)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --editable '.[dev,formal]'
+	touch $(VENV)/.formal
+
+formal: $(VENV)/.formal
+	$(BIN)/python -m bitexpert.formal
+	$(BIN)/python -m bitexpert.formal --mutants
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

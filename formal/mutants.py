@@ -1,0 +1,250 @@
+"""Planted bugs: each is an edit of one cell that the named proof must refute."""
+
+from dataclasses import dataclass
+
+from ..errors import BitexpertError
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """An edit of a cell's text.
+
+    Parameters
+    ----------
+    name : str
+        Unique; says what is wrong.
+    proof : str
+        Name of the proof that must fail.
+    cell : str
+        File of `hw/rtl`.
+    old, new : str
+        Text that occurs once in the file, and what stands there instead.
+    """
+
+    name: str
+    proof: str
+    cell: str
+    old: str
+    new: str
+
+    def apply(self, text: str) -> str:
+        """The cell's text with the bug. BitexpertError if the text to replace does not occur exactly once."""
+        if text.count(self.old) != 1:
+            raise BitexpertError(
+                f"mutant {self.name}: {self.old!r} must occur once in {self.cell}, not {text.count(self.old)} times"
+            )
+        return text.replace(self.old, self.new)
+
+
+MUTANTS = (
+    # fifo
+    Mutant(
+        "fifo overflows",
+        "fifo_3",
+        "bx_fifo.sv",
+        "(get || bypass) : 1'b1) < CW'(DEPTH)",
+        "(get || bypass) : 1'b1) < CW'(DEPTH + 1)",
+    ),
+    Mutant(
+        "fifo forgets order",
+        "fifo_3",
+        "bx_fifo.sv",
+        "wire bypass = load && empty && put;",
+        "wire bypass = load && put;",
+    ),
+    Mutant(
+        "fifo pointer does not wrap",
+        "fifo_5",
+        "bx_fifo.sv",
+        "if (get) read_at <= read_at == AW'(WORDS - 1) ?",
+        "if (get) read_at <= read_at == AW'(WORDS - 2) ?",
+    ),
+    Mutant(
+        "fifo drops a beat that waits",
+        "fifo_2",
+        "bx_fifo.sv",
+        "      if (load) begin",
+        "      if (load || s_axis_tvalid) begin",
+    ),
+    # fork
+    Mutant(
+        "fork repeats a copy",
+        "fork_2",
+        "bx_fork.sv",
+        "s_axis_tready ? '0 : done | m_axis_tready",
+        "s_axis_tready ? '0 : m_axis_tready",
+    ),
+    Mutant("fork loses a copy", "fork_3", "bx_fork.sv", "= &(done | m_axis_tready)", "= |(done | m_axis_tready)"),
+    # width_convert
+    Mutant("widening swaps parts", "widen", "bx_width_convert.sv", "take && part == CW'(p)", "take && part != CW'(p)"),
+    Mutant(
+        "widening overwrites a word that waits",
+        "widen",
+        "bx_width_convert.sv",
+        "assign s_axis_tready = enable;",
+        "assign s_axis_tready = 1'b1;",
+    ),
+    Mutant(
+        "narrowing takes a word too early",
+        "narrow",
+        "bx_width_convert.sv",
+        "assign s_axis_tready = enable && first;",
+        "assign s_axis_tready = enable && (first || last);",
+    ),
+    Mutant(
+        "narrowing turns the parts round",
+        "narrow",
+        "bx_width_convert.sv",
+        "assign m_axis_tdata = word[OUT_W-1:0];",
+        "assign m_axis_tdata = word[IN_W-1 -: OUT_W];",
+    ),
+    # frame_hold
+    Mutant(
+        "frame leaves without its token",
+        "frame_hold",
+        "bx_frame_hold.sv",
+        "wire open = released != 2'd0;",
+        "wire open = 1'b1;",
+    ),
+    Mutant("token releases one beat only", "frame_hold", "bx_frame_hold.sv", "- 2'(leave && last)", "- 2'(leave)"),
+    Mutant(
+        "third token is taken",
+        "frame_hold_1",
+        "bx_frame_hold.sv",
+        "wire token_room = released != 2'd2;",
+        "wire token_room = 1'b1;",
+    ),
+    Mutant(
+        "token passes on without being taken",
+        "frame_hold",
+        "bx_frame_hold.sv",
+        "assign s_token_tready = m_token_tready && token_room;",
+        "assign s_token_tready = m_token_tready && token_room && open;",
+    ),
+    # slice, concat, add, affine
+    Mutant(
+        "slice begins a beat late",
+        "slice_middle",
+        "bx_slice.sv",
+        "if (next == BW'(START)) wanted",
+        "if (beat == BW'(START)) wanted",
+    ),
+    Mutant(
+        "slice offers a beat twice",
+        "slice_all",
+        "bx_slice.sv",
+        "m_axis_tvalid <= take && wanted;",
+        "m_axis_tvalid <= wanted;",
+    ),
+    Mutant(
+        "concat changes turns too early",
+        "concat",
+        "bx_concat.sv",
+        "wire second = beat >= BW'(FIRST_BEATS);",
+        "wire second = beat >= BW'(FIRST_BEATS - 1);",
+    ),
+    Mutant(
+        "concat extends a sign as zero",
+        "concat",
+        "bx_concat.sv",
+        "KIND == 2 ? OUT_W'($signed(code)) : OUT_W'(code)",
+        "OUT_W'(code)",
+    ),
+    Mutant(
+        "add takes one beat alone",
+        "add_wires",
+        "bx_add.sv",
+        "assign s0_axis_tready = enable && s1_axis_tvalid;",
+        "assign s0_axis_tready = enable;",
+    ),
+    Mutant("add forgets a sign", "add_product", "bx_add.sv", "(B_GAIN < 0 ? -b : b)", "b"),
+    Mutant("affine reads the next offset", "affine", "bx_affine.sv", "if (take) beat <= beat ==", "beat <= beat =="),
+    Mutant(
+        "affine offers bits as 1 and 0",
+        "affine_bits",
+        "bx_affine.sv",
+        "code[0] ? OUT_W'(FACTOR) : OUT_W'(-FACTOR)",
+        "code[0] ? OUT_W'(FACTOR) : '0",
+    ),
+    # topk, pools
+    Mutant(
+        "topk prefers the later of equals",
+        "topk",
+        "bx_topk.sv",
+        "|| value > values[j*W +: W];",
+        "|| value >= values[j*W +: W];",
+    ),
+    Mutant(
+        "topk overwrites indices that leave",
+        "topk",
+        "bx_topk.sv",
+        "assign s_axis_tready = !last || left == '0",
+        "assign s_axis_tready = !last || left != KW'(K)",
+    ),
+    Mutant(
+        "pool counts beyond the last tile",
+        "pool_max",
+        "bx_pool.sv",
+        "wire whole = !right && !below;",
+        "wire whole = !right;",
+    ),
+    Mutant(
+        "pool keeps the old tile",
+        "pool_sum",
+        "bx_pool.sv",
+        "wire first = kx == '0 && ky == '0;",
+        "wire first = kx == '0 && ky == '0 && at == '0;",
+    ),
+    Mutant(
+        "window pool compares without signs",
+        "window_pool_max",
+        "bx_window_pool.sv",
+        "wire larger = (value ^ SIGN) > (old ^ SIGN);",
+        "wire larger = value > old;",
+    ),
+    Mutant("window pool adds padding", "window_pool_sum", "bx_window_pool.sv", "present ? number : '0;", "number;"),
+    # threshold
+    Mutant(
+        "threshold is missed by one",
+        "threshold_straight",
+        "bx_threshold.sv",
+        "($signed(accumulator) >= $signed(threshold))",
+        "($signed(accumulator) > $signed(threshold))",
+    ),
+    Mutant(
+        "threshold replays a pixel once more",
+        "threshold_replay",
+        "bx_threshold.sv",
+        "filled + 2'(put_pixel) - 2'(drop_pixel)",
+        "filled + 2'(put_pixel) - 2'(drop_pixel && !read_half)",
+    ),
+    Mutant(
+        "threshold takes a third pixel",
+        "threshold_replay",
+        "bx_threshold.sv",
+        "assign s_axis_tready = filled != 2'd2;",
+        "assign s_axis_tready = filled != 2'd3;",
+    ),
+    Mutant(
+        "threshold joins bits in the wrong order",
+        "threshold_search",
+        "bx_threshold.sv",
+        "{found_2[p*s +: s], bit_here[p]}",
+        "{bit_here[p], found_2[p*s +: s]}",
+    ),
+    # sliding window
+    Mutant(
+        "window reads a row before it is complete",
+        "window",
+        "bx_sliding_window.sv",
+        "held >= HELD[oy*HW +: HW]",
+        "held + 1'b1 >= HELD[oy*HW +: HW]",
+    ),
+    Mutant(
+        "window frees a row too early",
+        "window",
+        "bx_sliding_window.sv",
+        "fire && end_row ? FREED[oy*HW +: HW] : '0",
+        "fire && end_row ? FREED[oy*HW +: HW] + HW'(held > 2) : '0",
+    ),
+)
