@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import BitexpertError
 from .mutants import MUTANTS
 from .proofs import PROOFS, Proof
-from .runner import FAIL, PASS, Result, prove, reach_covers
+from .runner import FAIL, PASS, Result, check_paths, prove, reach_covers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,6 +61,8 @@ def _proofs(proofs: dict[str, Proof], folder: Path) -> Iterator[Run]:
         yield Run(f"{proof.name}, {_extent(proof)}", partial(prove, proof, folder / proof.name), PASS)
         if proof.cover_depth:
             yield Run(f"{proof.name}, covers", partial(reach_covers, proof, folder / proof.name), PASS)
+        if proof.streams:
+            yield Run(f"{proof.name}, paths", partial(check_paths, proof, folder / proof.name), PASS)
 
 
 def _mutants(proofs: dict[str, Proof], folder: Path) -> Iterator[Run]:

@@ -247,4 +247,81 @@ MUTANTS = (
         "fire && end_row ? FREED[oy*HW +: HW] : '0",
         "fire && end_row ? FREED[oy*HW +: HW] + HW'(held > 2) : '0",
     ),
+    Mutant("window forgets padding", "window_padded", "bx_sliding_window.sv", "y < YW'(HEIGHT);", "y <= YW'(HEIGHT);"),
+    Mutant(
+        "window skips a word of a group",
+        "window_groups",
+        "bx_sliding_window.sv",
+        "AW'(DW * WORDS - (TAP - 1))",
+        "AW'(DW * WORDS - TAP)",
+    ),
+    # matvec
+    Mutant(
+        "matvec follows the token's stream",
+        "matvec_pixels",
+        "bx_matvec.sv",
+        "held_bank <= bank;",
+        "held_bank <= bank_address(s_token_tdata);",
+    ),
+    Mutant(
+        "matvec takes a token a pixel", "matvec_pixels", "bx_matvec.sv", "start <= last_pixel;", "start <= last_group;"
+    ),
+    Mutant(
+        "matvec takes a token before its beat",
+        "matvec_pixels",
+        "bx_matvec.sv",
+        "enable && start && s_axis_tvalid;",
+        "enable && start;",
+    ),
+    Mutant("matvec does not replay", "matvec_folds", "bx_matvec.sv", "replay <= !arriving;", "replay <= 1'b0;"),
+    Mutant(
+        "matvec takes a window over another",
+        "matvec_folds",
+        "bx_matvec.sv",
+        "assign s_axis_tready = enable && told && arriving;",
+        "assign s_axis_tready = enable && told;",
+    ),
+    Mutant(
+        "matvec counts padding",
+        "matvec_groups",
+        "bx_matvec.sv",
+        "wire padded = MASKED != 0 && !beat[BEAT_W-1];",
+        "wire padded = 1'b0;",
+    ),
+    # gate
+    Mutant(
+        "gate prefers the later of equals",
+        "gate",
+        "bx_gate.sv",
+        "$signed(z) > $signed(best);",
+        "$signed(z) >= $signed(best);",
+    ),
+    Mutant(
+        "gate adds to sums that are in use",
+        "gate",
+        "bx_gate.sv",
+        "assign s_axis_tready = !full[in_set];",
+        "assign s_axis_tready = 1'b1;",
+    ),
+    Mutant("gate keeps the sums of an old frame", "gate", "bx_gate.sv", "pixel == '0 ? '0 : held[", "held["),
+    Mutant("gate changes a token that waits", "gate", "bx_gate.sv", "if (enable && done && wins)", "if (done && wins)"),
+    # the unit
+    Mutant("unit mixes up tokens", "expert_mux", "bx_matvec.sv", "start <= last_pixel;", "start <= last_group;"),
+    Mutant("unit sums two frames", "expert_mux", "bx_gate.sv", "pixel == '0 ? '0 : held[", "held["),
+    # dot
+    Mutant("dot compares for difference", "dot_8", "bx_dot.sv", "same = ~(x ^ y);", "same = x ^ y;"),
+    Mutant(
+        "dot forgets the end of a negation",
+        "dot_signs",
+        "bx_dot.sv",
+        "part = PART_W'($countones(negative));",
+        "part = '0;",
+    ),
+    Mutant(
+        "dot reads a digit without its sign",
+        "dot_numbers",
+        "bx_dot.sv",
+        "wire high = (TOP == BIT + 1 || A_KIND == 2) && x[P*A_BITS+TOP];",
+        "wire high = TOP == BIT + 1 && BIT + 2 < A_BITS && x[P*A_BITS+TOP];",
+    ),
 )

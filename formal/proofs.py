@@ -40,6 +40,11 @@ class Proof:
     cover_depth: int = 24
 
     @property
+    def streams(self) -> bool:
+        """Whether it is of one cell with AXI4-Streams."""
+        return self.harness not in ("expert_mux", "dot")
+
+    @property
     def bounded(self) -> bool:
         """Whether it holds for the first `depth` cycles of a run only."""
         return self.engine == BMC
@@ -102,12 +107,14 @@ THRESHOLDS = (
     Proof("threshold_search", "threshold", {"BEATS": 2, "COPIES": 1, "BITS": 2, "OUT_W": 3, "OFFSET": -1}, SEARCH),
 )
 
-#: Two banks of two folds of two beats; then one bank of two lanes of two bits, two groups, two pixels.
+#: Two banks, of as many words as the sizes need; then one bank of two lanes and two groups.
 BANKS = {"weights.mem": words(0, 1, 1, 0, 1, 1, 0, 1)}
+PIXELS = {"weights.mem": words(1, 0)}
 LANES = {"weights.mem": words(0x9, 0x3)}
 
 MATVECS = (
-    Proof("matvec", "matvec", {"SF": 2, "NF": 2, "BANKS": 2}, BANKS, cover_depth=30),
+    Proof("matvec_folds", "matvec", {"SF": 2, "NF": 2, "PIXELS": 1, "BANKS": 2}, BANKS, cover_depth=30),
+    Proof("matvec_pixels", "matvec", {"SF": 1, "NF": 1, "PIXELS": 3, "BANKS": 2}, PIXELS),
     Proof(
         "matvec_groups",
         "matvec",
@@ -116,17 +123,71 @@ MATVECS = (
     ),
 )
 
-#: Two experts with weights 1 and -2, and biases 0 and 1.
+#: Two experts with weights 1 and -2, and biases 0 and 1: the second one wins without a bit, the first one with two.
 TWO = {"gate.mem": words(1, 2), "bias.mem": words(0, 1)}
 
-GATES = (Proof("gate", "gate", memories=TWO, cover_depth=30),)
+GATES = (Proof("gate", "gate", memories=TWO),)
 
-DOTS = tuple(
-    Proof(f"dot_{n}{'_half' if half else ''}", "dot", {"N": n, "HALF": half}, engine=BMC, depth=4, cover_depth=0)
+UNIT = (Proof("expert_mux", "expert_mux", memories={**TWO, **PIXELS}, engine=BMC, depth=22, cover_depth=34),)
+
+WINDOWS = (
+    Proof("window", "sliding_window", cover_depth=40),
+    Proof(
+        "window_padded",
+        "sliding_window",
+        {"HEIGHT": 2, "WIDTH": 2, "KH": 2, "KW": 1, "PAD_TOP": 1, "MASKED": 1, "ROWS": 3},
+        cover_depth=30,
+    ),
+    Proof(
+        "window_groups",
+        "sliding_window",
+        {
+            "HEIGHT": 1,
+            "WIDTH": 3,
+            "WORDS": 2,
+            "GROUPS": 2,
+            "KH": 1,
+            "KW": 2,
+            "SW": 2,
+            "ROWS": 2,
+            "PAD_RIGHT": 1,
+        },
+        cover_depth=30,
+    ),
+)
+
+#: As bx_matvec uses it: at most 32 products in one cycle.
+SLICE = 32
+
+SIGN_DOTS = tuple(
+    Proof(
+        f"dot_{n}{'_half' if half else ''}",
+        "dot",
+        {"N": n, "SLICE": SLICE, "HALF": half, "LATENCY": 1 if n <= SLICE else 2},
+        engine=BMC,
+        depth=5,
+        cover_depth=0,
+    )
     for n in (4, 6, 8, 12, 16, 24, 32, 36)
     for half in (0, 1)
 )
+NUMBER_DOTS = (
+    Proof(
+        "dot_signs",
+        "dot",
+        {"N": 5, "SLICE": 4, "B_KIND": 2, "B_BITS": 3, "SUM_W": 7, "LATENCY": 2},
+        engine=BMC,
+        depth=5,
+        cover_depth=0,
+    ),
+    Proof(
+        "dot_numbers",
+        "dot",
+        {"N": 3, "SLICE": 2, "A_KIND": 2, "A_BITS": 4, "B_KIND": 1, "B_BITS": 2, "SUM_W": 8, "LATENCY": 3},
+        engine=BMC,
+        depth=6,
+        cover_depth=0,
+    ),
+)
 
-WINDOWS = (Proof("window", "sliding_window", cover_depth=40),)
-
-PROOFS = (*STREAMS, *NUMBERS, *THRESHOLDS, *WINDOWS, *MATVECS, *GATES, *DOTS)
+PROOFS = (*STREAMS, *NUMBERS, *THRESHOLDS, *WINDOWS, *MATVECS, *GATES, *UNIT, *SIGN_DOTS, *NUMBER_DOTS)

