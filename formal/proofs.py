@@ -135,7 +135,7 @@ WINDOWS = (
     Proof(
         "window_padded",
         "sliding_window",
-        {"HEIGHT": 2, "WIDTH": 2, "KH": 2, "KW": 1, "PAD_TOP": 1, "MASKED": 1, "ROWS": 3},
+        {"HEIGHT": 2, "WIDTH": 2, "KH": 2, "KW": 1, "PAD_TOP": 1, "MASKED": 1, "ROWS": 2},
         cover_depth=30,
     ),
     Proof(
