@@ -164,7 +164,9 @@ def _script(
     verilog = " ".join(name for name in names if name.endswith((".sv", ".v")))
     chosen = "".join(f" -chparam {name} {_constant(value)}" for name, value in parameters.items())
     technology = "" if family == "ecp5" else " -tech xilinx"
-    lines = [f"read_verilog -sv -defer {verilog}", f"hierarchy -check -top {top}{chosen}"]
+    # the cells instantiate Xilinx primitives unless told otherwise
+    define = " -D BX_PORTABLE" if family == "ecp5" else ""
+    lines = [f"read_verilog -sv -defer{define} {verilog}", f"hierarchy -check -top {top}{chosen}"]
     if keep_instances:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {top}/* %M")
     lines += [FAMILIES[family], f"tee -q -o usage.json stat -json{technology}", f"write_verilog -noattr {NETLIST}"]

@@ -1,0 +1,107 @@
+"""LUTs of the binary dot product and of a MatVec with its thresholds, as Yosys synthesises them.
+
+    python bench/luts.py [--json] [--family xc7|xcup]
+
+A raw LUT is a LUT1 to LUT6 or a LUT6_2 as it comes out of synthesis; memories are counted apart. The peer, measured
+in the same run, is the same dot product as a plain loop. The MatVec has 576 columns and 64 rows, PE 16, SIMD 32, its
+weights in block RAM: 512 multiply-accumulates a cycle, with accumulators, thresholds and all control.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bitexpert.flow.board import load_board
+from bitexpert.flow.emit import emit_rtl
+from bitexpert.flow.fold import fold
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.types import BIPOLAR, StreamType
+from bitexpert.sim.yosys import synthesise
+from graphs import table
+
+CELLS = Path(__file__).parents[1] / "hw" / "rtl"
+DOT = ("bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
+BITS = (36, 64, 128)
+PE, SIMD, COLUMNS, ROWS = 16, 32, 576, 64
+LOOP = """
+module loop #(parameter int N = 36) (
+    input wire clk, input wire [N-1:0] a, input wire [N-1:0] b, output logic [$clog2(N+1)-1:0] sum
+);
+  logic [$clog2(N+1)-1:0] count;
+  always_comb begin
+    count = '0;
+    for (int i = 0; i < N; i++) if (a[i] == b[i]) count = count + 1'b1;
+  end
+  always_ff @(posedge clk) sum <= count;
+endmodule
+"""
+
+
+def dot(bits: int, family: str, folder: Path) -> tuple[int, int]:
+    """LUTs of the cell with one sum a cycle, and of a plain loop."""
+    parameters = {"N": bits, "SLICE": 36, "A_KIND": 0, "A_BITS": 1, "B_KIND": 0, "B_BITS": 1, "HALF": 1}
+    parameters["SUM_W"] = bits.bit_length()
+    ours = synthesise([CELLS / f"{name}.sv" for name in DOT], "bx_dot", family, parameters=parameters)
+    loop = folder / "loop.sv"
+    loop.write_text(LOOP)
+    return ours.usage.lut, synthesise([loop], "loop", family, parameters={"N": bits}).usage.lut
+
+
+def matvec(family: str, folder: Path) -> dict[str, Any]:
+    """The emitted MatVec and Threshold; FIFOs around them are left out."""
+    rng = np.random.default_rng(0)
+    weights = 2 * rng.integers(0, 2, (1, 1, ROWS, COLUMNS)) - 1
+    layer = MatVec(StreamType(BIPOLAR, (8, 8, COLUMNS)), weights)
+    limits = rng.integers(-60, 61, (1, ROWS))
+    signs = Threshold(layer.outputs[0], limits, rng.integers(0, 2, (1, ROWS)).astype(bool))
+    nodes = (
+        Node("matvec_0", layer, ("in_0",), ("sums",)),
+        Node("threshold_0", signs, ("sums",), ("out_0",)),
+    )
+    folding = {"matvec_0": {"PE": PE, "SIMD": SIMD}, "threshold_0": {"PE": PE}}
+    graph = fold(Dataflow(nodes, ("in_0",), ("out_0",)), load_board("pynq-z2"), folding=folding)
+    emit_rtl(graph, folder, "Made by a benchmark of bitexpert.")
+    sources = [*sorted(folder.glob("*.sv")), *sorted(folder.glob("*.mem"))]
+    found = synthesise(sources, "accelerator", family, keep_instances=True)
+    parts = {name: found.instances[name] for name in ("matvec_0", "threshold_0")}
+    return {
+        "luts": {name: usage.lut for name, usage in parts.items()},
+        "lut_per_mac": sum(usage.lut for usage in parts.values()) / (PE * SIMD),
+        "ff": sum(usage.ff for usage in parts.values()),
+        "lutram": sum(usage.lutram for usage in parts.values()),
+        "bram18": sum(usage.bram18 + 2 * usage.bram36 for usage in parts.values()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="xc7", choices=["xc7", "xcup"])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    result: dict[str, Any] = {"family": args.family}
+    rows: list[list[Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for bits in BITS:
+            ours, loop = dot(bits, args.family, folder)
+            result[f"dot_{bits}"], result[f"loop_{bits}"] = ours / bits, loop / bits
+            rows.append([f"{bits} bits", ours, ours / bits, loop, loop / bits])
+        cell = matvec(args.family, folder / "rtl")
+    result["matvec_16x32"], result["matvec"] = cell["lut_per_mac"], cell
+    if args.json:
+        print(json.dumps(result, indent=1))
+        return
+    print(table(f"xnor and popcount, {args.family}", ["", "LUT", "a bit", "loop: LUT", "a bit"], rows))
+    print(f"\nMatVec PE={PE} SIMD={SIMD}: {cell['luts']}, {cell['lut_per_mac']:.2f} LUT a MAC;")
+    print(f"besides {cell['ff']} FF, {cell['lutram']} LUTs of memory, {cell['bram18']} BRAM18")
+
+
+if __name__ == "__main__":
+    main()
