@@ -31,13 +31,13 @@ DOT = ("bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
 BITS = (36, 64, 128)
 PE, SIMD, COLUMNS, ROWS = 16, 32, 576, 64
 LOOP = """
-module loop #(parameter int N = 36) (
+module plain #(parameter int N = 36) (
     input wire clk, input wire [N-1:0] a, input wire [N-1:0] b, output logic [$clog2(N+1)-1:0] sum
 );
   logic [$clog2(N+1)-1:0] count;
   always_comb begin
     count = '0;
-    for (int i = 0; i < N; i++) if (a[i] == b[i]) count = count + 1'b1;
+    for (int i = 0; i < N; i++) count = count + (a[i] ~^ b[i]);
   end
   always_ff @(posedge clk) sum <= count;
 endmodule
@@ -51,7 +51,7 @@ def dot(bits: int, family: str, folder: Path) -> tuple[int, int]:
     ours = synthesise([CELLS / f"{name}.sv" for name in DOT], "bx_dot", family, parameters=parameters)
     loop = folder / "loop.sv"
     loop.write_text(LOOP)
-    return ours.usage.lut, synthesise([loop], "loop", family, parameters={"N": bits}).usage.lut
+    return ours.usage.lut, synthesise([loop], "plain", family, parameters={"N": bits}).usage.lut
 
 
 def matvec(family: str, folder: Path) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def matvec(family: str, folder: Path) -> dict[str, Any]:
     limits = rng.integers(-60, 61, (1, ROWS))
     signs = Threshold(layer.outputs[0], limits, rng.integers(0, 2, (1, ROWS)).astype(bool))
     nodes = (
-        Node("matvec_0", layer, ("in_0",), ("sums",)),
-        Node("threshold_0", signs, ("sums",), ("out_0",)),
+        Node("matvec_0", layer, ("in_0",), ("sums_0",)),
+        Node("threshold_0", signs, ("sums_0",), ("out_0",)),
     )
     folding = {"matvec_0": {"PE": PE, "SIMD": SIMD}, "threshold_0": {"PE": PE}}
     graph = fold(Dataflow(nodes, ("in_0",), ("out_0",)), load_board("pynq-z2"), folding=folding)

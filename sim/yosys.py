@@ -166,7 +166,7 @@ def _script(
     technology = "" if family == "ecp5" else " -tech xilinx"
     # the cells instantiate Xilinx primitives unless told otherwise
     define = " -D BX_PORTABLE" if family == "ecp5" else ""
-    lines = [f"read_verilog -sv -defer{define} {verilog}", f"hierarchy -check -top {top}{chosen}"]
+    lines = [f"read_verilog -sv -defer{define} {verilog}", f"hierarchy -top {top}{chosen}"]
     if keep_instances:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {top}/* %M")
     lines += [FAMILIES[family], f"tee -q -o usage.json stat -json{technology}", f"write_verilog -noattr {NETLIST}"]
