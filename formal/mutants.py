@@ -207,9 +207,9 @@ MUTANTS = (
     Mutant(
         "threshold is missed by one",
         "threshold_straight",
-        "bx_threshold.sv",
-        "($signed(accumulator) >= $signed(threshold))",
-        "($signed(accumulator) > $signed(threshold))",
+        "bx_at_least.sv",
+        "($signed(a) >= $signed(b))",
+        "($signed(a) > $signed(b))",
     ),
     Mutant(
         "threshold replays a pixel once more",
@@ -309,7 +309,7 @@ MUTANTS = (
     Mutant("unit mixes up tokens", "expert_mux", "bx_matvec.sv", "start <= last_pixel;", "start <= last_group;"),
     Mutant("unit sums two frames", "expert_mux", "bx_gate.sv", "pixel == '0 ? '0 : held[", "held["),
     # dot
-    Mutant("dot compares for difference", "dot_8", "bx_dot.sv", "same = ~(x ^ y);", "same = x ^ y;"),
+    Mutant("dot compares for difference", "dot_8", "bx_equal.sv", "$countones(~(a ^ b))", "$countones(a ^ b)"),
     Mutant(
         "dot forgets the end of a negation",
         "dot_signs",
