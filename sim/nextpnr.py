@@ -106,7 +106,7 @@ def harness(top: str, ports: Sequence[Port], clock: str, parameters: Mapping[str
     folded <= (folded >> 1) ^ {{1'b0, taken}};
   end
   assign seen = folded[0];
-  {top}{chosen} design ({", ".join(connections)});
+  {top}{chosen} dut ({", ".join(connections)});
 endmodule
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ..hw.graph import Dataflow
 from .streams import Difference, compare_beats, write_beats
 from .toolchain import CPP, ToolError, cache_folder, compiler, digest, run_tool, verilator_root
 
-__all__ = ["ProtocolError", "RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl"]
+__all__ = ["ProtocolError", "RtlRun", "SimulationHang", "build_rtl", "lint_cells", "lint_rtl", "run_rtl", "verilate"]
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 FLAGS = ("-std=c++17", "-DVL_IGNORE_UNKNOWN_ARCH", "-w")
@@ -128,28 +128,63 @@ def build_rtl(folder: Path, work: Path, *, optimise: str = "-O2") -> Path:
     Path of the program.
     """
     folder = folder.resolve()
-    sources = [*folder.glob("*.sv"), *folder.glob("*.v"), *(folder / "sim").iterdir(), CPP / "rtl_testbench.cpp"]
+    main = CPP / "rtl_testbench.cpp"
+    sources = [*folder.glob("*.sv"), *folder.glob("*.v"), *(folder / "sim").iterdir(), main]
     program = work.resolve() / f"simulate-{digest(sources, optimise, *FLAGS)[:16]}"
-    if program.exists():
-        return program
-    work.mkdir(parents=True, exist_ok=True)
+    if not program.exists():
+        files: list[str | Path] = [folder / "sim" / "public.vlt", "-f", "sources.f"]
+        verilate(files, "accelerator", main, program, cwd=folder, includes=[folder / "sim"], optimise=optimise)
+    return program
+
+
+def verilate(
+    files: Sequence[str | Path],
+    top: str,
+    main: Path,
+    program: Path,
+    *,
+    cwd: Path,
+    includes: Sequence[Path] = (),
+    optimise: str = "-O2",
+) -> None:
+    """Compile Verilog and a C++ main program into a simulator.
+
+    Parameters
+    ----------
+    files : sequence of str or Path
+        Verilog and Verilator's control files, or options, as ``cwd`` sees them.
+    top : str
+        Top module; the main program includes ``V<top>.h``.
+    main : Path
+    program : Path
+        To make; its folder is created.
+    cwd : Path
+    includes : sequence of Path
+        Folders of what the main program includes.
+    optimise : str
+        Of the C++ compiler.
+
+    Raises
+    ------
+    ToolError
+    """
+    program.parent.mkdir(parents=True, exist_ok=True)
     include = verilator_root() / "include"
-    with tempfile.TemporaryDirectory(prefix="verilate-", dir=work) as scratch:
+    with tempfile.TemporaryDirectory(prefix="verilate-", dir=program.parent) as scratch:
         target = Path(scratch).resolve()
-        arguments: list[str | Path] = ["--cc", "--top-module", "accelerator", "-Wno-fatal", "-O3", "--x-assign", "fast"]
-        arguments += ["--Mdir", target, folder / "sim" / "public.vlt", "-f", "sources.f"]
-        _verilator(arguments, "Verilator", folder)
+        arguments: list[str | Path] = ["--cc", "--top-module", top, "-O3", "--x-assign", "fast"]
+        # warnings are for `make lint`, but what the design itself calls an error is one
+        arguments += ["-Wno-fatal", "-Werror-USERERROR", "-Werror-USERFATAL"]
+        _verilator([*arguments, "--Mdir", target, *files], "Verilator", cwd)
         unit = target / "all.cpp"
-        parts = sorted(target.glob("Vaccelerator*.cpp"))
-        unit.write_text("".join(f'#include "{part.name}"\n' for part in [*parts, CPP / "rtl_testbench.cpp"]))
-        unit.write_text(unit.read_text().replace('"rtl_testbench.cpp"', f'"{CPP / "rtl_testbench.cpp"}"'))
-        includes = [f"-I{d}" for d in (target, folder / "sim", include, include / "vltstd")]
+        parts = [*sorted(target.glob(f"V{top}*.cpp")), main.resolve()]
+        unit.write_text("".join(f'#include "{part}"\n' for part in parts))
+        flags = [f"-I{folder}" for folder in (target, *includes, include, include / "vltstd")]
         run_tool(
-            [compiler(), optimise, *FLAGS, *includes, unit, *_runtime(), "-o", target / "program", "-lpthread"],
-            "compiling the RTL simulation",
+            [compiler(), optimise, *FLAGS, *flags, unit, *_runtime(), "-o", target / "program", "-lpthread"],
+            "compiling the simulation",
         )
         (target / "program").replace(program)
-    return program
 
 
 def run_rtl(

@@ -110,6 +110,11 @@ class Usage:
         """Carry primitives: CARRY4 or CARRY8, or CCU2C, which also holds two LUT4."""
         return self._count(_CARRY)
 
+    @property
+    def primitives(self) -> dict[str, int]:
+        """The cells of the device, by name: what ``cells`` holds without Yosys' own markers."""
+        return {cell: n for cell, n in sorted(self.cells.items()) if not cell.startswith("$")}
+
     def resources(self) -> Resources:
         """In the terms of the estimates, where a 36 Kbit RAM is two BRAM18."""
         bram18 = self.bram18 + 2 * self.bram36
@@ -128,7 +133,7 @@ class Usage:
             "URAM": self.uram,
             "DSP": self.dsp,
             "CARRY": self.carry,
-            "primitives": {cell: n for cell, n in sorted(self.cells.items()) if not cell.startswith("$")},
+            "primitives": self.primitives,
         }
 
     @classmethod
