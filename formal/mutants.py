@@ -182,11 +182,11 @@ MUTANTS = (
         "assign s_axis_tready = !last || left != KW'(K)",
     ),
     Mutant(
-        "pool counts beyond the last tile",
+        "pool carries a column into the next row",
         "pool_max",
         "bx_pool.sv",
-        "wire whole = !right && !below;",
-        "wire whole = !right;",
+        "kx <= end_row || last_kx ?",
+        "kx <= last_kx ?",
     ),
     Mutant(
         "pool keeps the old tile",
@@ -247,7 +247,13 @@ MUTANTS = (
         "fire && end_row ? FREED[oy*HW +: HW] : '0",
         "fire && end_row ? FREED[oy*HW +: HW] + HW'(held > 2) : '0",
     ),
-    Mutant("window forgets padding", "window_padded", "bx_sliding_window.sv", "y < YW'(HEIGHT);", "y <= YW'(HEIGHT);"),
+    Mutant(
+        "window forgets the padding of a second frame",
+        "window_padded",
+        "bx_sliding_window.sv",
+        "if (end_frame) y <= YW'(-PAD_TOP);",
+        "if (end_frame) y <= '0;",
+    ),
     Mutant(
         "window skips a word of a group",
         "window_groups",

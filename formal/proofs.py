@@ -165,7 +165,7 @@ SIGN_DOTS = tuple(
         "dot",
         {"N": n, "SLICE": SLICE, "HALF": half, "LATENCY": 1 if n <= SLICE else 2},
         engine=BMC,
-        depth=5,
+        depth=4 if n <= SLICE else 3,
         cover_depth=0,
     )
     for n in (4, 6, 8, 12, 16, 24, 32, 36)

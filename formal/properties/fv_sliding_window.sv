@@ -44,13 +44,13 @@ module fv_sliding_window #(
   fv_run run (.*);
   wire [1:0] put, got;
   wire [BEAT_W-1:0] in_beat, out_beat;
-  fv_stream #(.W(1), .BEATS(IN), .ASSUMED(1), .STREAK(ROWS * WIDTH * WORDS), .BEAT_W(BEAT_W)) source (
+  fv_stream #(
+      .W(1), .BEATS(IN), .ASSUMED(1), .STREAK(ROWS * WIDTH * WORDS), .BEAT_W(BEAT_W),
+      .WAITS((OH - 1) * SH > PAD_TOP ? 1 : 0)  // where rows are freed within a frame
+  ) source (
       .clk, .rst_n, .tdata(s_axis_tdata), .tvalid(s_axis_tvalid), .tready(s_axis_tready), .beat(in_beat), .frame(put)
   );
-  fv_stream #(
-      .W(MASKED + 1), .BEATS(OUT), .BEAT_W(BEAT_W),
-      .STREAK(ROWS > KH ? OUT + 2 : OUT / OH)  // no gap between frames needs room for a row of the next one
-  ) sink (
+  fv_stream #(.W(MASKED + 1), .BEATS(OUT), .STREAK(OUT + 2), .BEAT_W(BEAT_W)) sink (
       .clk, .rst_n, .tdata(m_axis_tdata), .tvalid(m_axis_tvalid), .tready(m_axis_tready), .beat(out_beat), .frame(got)
   );
   wire goes_in = s_axis_tvalid && s_axis_tready;
