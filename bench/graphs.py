@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from bitexpert.flow.board import load_board
-from bitexpert.flow.emit import emit_rtl
+from bitexpert.flow.emit import TOP, emit_rtl
 from bitexpert.flow.fold import fold
+from bitexpert.flow.synth import rtl_sources
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.add import Add
 from bitexpert.hw.ops.fork import Fork
@@ -22,8 +23,22 @@ from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
 from bitexpert.sim.rtl import RtlRun, build_rtl, run_rtl
+from bitexpert.sim.usage import Usage
+from bitexpert.sim.yosys import synthesise
 
-__all__ = ["dense_network", "expert_layer", "random_frames", "residual_block", "simulate_rtl", "small_network", "table"]
+__all__ = [
+    "dense_network",
+    "expert_layer",
+    "plain_or_copied_layer",
+    "random_frames",
+    "residual_block",
+    "simulate_rtl",
+    "small_network",
+    "synthesise_graph",
+    "table",
+]
+
+MADE_BY = "Made by a benchmark of bitexpert."
 
 Folding = Mapping[str, Mapping[str, int]]
 
@@ -72,6 +87,40 @@ def expert_layer(experts: int, size: int, channels: int, pe: int, simd: int) -> 
         Node("threshold_0", threshold, ("matvec_0_out",), ("threshold_0_out",)),
     ]
     return fold(Dataflow(tuple(nodes), ("in_0",), ("threshold_0_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def plain_or_copied_layer(tau: int, groups: int, size: int, channels: int, pe: int, simd: int) -> Dataflow:
+    """A zero-padded 3x3 convolution of bits with its thresholds, plain or expanded and shrunk, folded.
+
+    Parameters
+    ----------
+    tau, groups : int
+        The convolution reads ``channels * tau * groups`` bits in groups and makes ``channels / tau`` sums, of which
+        the thresholds make ``tau^2 * groups`` copies (arXiv:2503.23709). 1 and 1: the plain layer. The number of
+        products is the same for all.
+    size : int
+        Rows and columns of a frame.
+    channels : int
+        Of the plain layer, at the input and at the output.
+    pe, simd : int
+        Rows and columns that the MatVec works on at once.
+    """
+    rng = np.random.default_rng(0)
+    x = StreamType(BIPOLAR, (size, size, channels * tau * groups))
+    window = SlidingWindow(x, (3, 3), padding=(1, 1, 1, 1), groups=groups)
+    rows, columns, copies = channels // (tau * groups), 9 * channels * tau, tau * tau * groups
+    matvec = MatVec(window.outputs[0], _signs(rng, 1, groups, rows, columns), tap=window.tap)
+    acc = matvec.outputs[0]
+    spread = acc.element.max // 8
+    limits = rng.integers(-spread, spread + 1, (copies, groups * rows))
+    threshold = Threshold(acc, limits, rng.integers(0, 2, limits.shape).astype(bool))
+    folding = {"window_0": {"SIMD": simd}, "matvec_0": {"PE": pe, "SIMD": simd}, "threshold_0": {"PE": pe}}
+    nodes = (
+        Node("window_0", window, ("in_0",), ("window_0_out",)),
+        Node("matvec_0", matvec, ("window_0_out",), ("matvec_0_out",)),
+        Node("threshold_0", threshold, ("matvec_0_out",), ("threshold_0_out",)),
+    )
+    return fold(Dataflow(nodes, ("in_0",), ("threshold_0_out",)), load_board("pynq-z2"), folding=folding)
 
 
 def small_network(folding: Folding) -> Dataflow:
@@ -153,12 +202,21 @@ def simulate_rtl(graph: Dataflow, frames: np.ndarray, cycle_frames: int = 0, rtl
     with tempfile.TemporaryDirectory() as name:
         folder = rtl or Path(name) / "rtl"
         if rtl is None:
-            emit_rtl(graph, folder, "Made by a benchmark of bitexpert.")
+            emit_rtl(graph, folder, MADE_BY)
         program = build_rtl(folder, Path(name) / "work")
         run = run_rtl(program, folder, graph, graph.run(frames), cycle_frames=cycle_frames)
     if run.differences:
         raise SystemExit(f"the RTL differs from the reference: {run.differences[0]}")
     return run
+
+
+def synthesise_graph(graph: Dataflow, family: str = "xc7") -> dict[str, Usage]:
+    """What each operator of an accelerator takes, synthesised by Yosys; "" is all of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        emit_rtl(graph, folder, MADE_BY)
+        result = synthesise(rtl_sources(folder), TOP, family, keep_instances=True)
+    return {"": result.usage, **result.instances}
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 from bitexpert.flow.board import load_board
-from bitexpert.flow.emit import emit_rtl
 from bitexpert.flow.fold import fold
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.yosys import synthesise
-from graphs import table
+from graphs import synthesise_graph, table
 
 CELLS = Path(__file__).parents[1] / "hw" / "rtl"
 DOT = ("bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
@@ -54,7 +53,7 @@ def dot(bits: int, family: str, folder: Path) -> tuple[int, int]:
     return ours.usage.lut, synthesise([loop], "plain", family, parameters={"N": bits}).usage.lut
 
 
-def matvec(family: str, folder: Path) -> dict[str, Any]:
+def matvec(family: str) -> dict[str, Any]:
     """The emitted MatVec and Threshold; FIFOs around them are left out."""
     rng = np.random.default_rng(0)
     weights = 2 * rng.integers(0, 2, (1, 1, ROWS, COLUMNS)) - 1
@@ -67,10 +66,8 @@ def matvec(family: str, folder: Path) -> dict[str, Any]:
     )
     folding = {"matvec_0": {"PE": PE, "SIMD": SIMD}, "threshold_0": {"PE": PE}}
     graph = fold(Dataflow(nodes, ("in_0",), ("out_0",)), load_board("pynq-z2"), folding=folding)
-    emit_rtl(graph, folder, "Made by a benchmark of bitexpert.")
-    sources = [*sorted(folder.glob("*.sv")), *sorted(folder.glob("*.mem"))]
-    found = synthesise(sources, "accelerator", family, keep_instances=True)
-    parts = {name: found.instances[name] for name in ("matvec_0", "threshold_0")}
+    found = synthesise_graph(graph, family)
+    parts = {name: found[name] for name in ("matvec_0", "threshold_0")}
     return {
         "luts": {name: usage.lut for name, usage in parts.items()},
         "lut_per_mac": sum(usage.lut for usage in parts.values()) / (PE * SIMD),
@@ -93,7 +90,7 @@ def main() -> None:
             ours, loop = dot(bits, args.family, folder)
             result[f"dot_{bits}"], result[f"loop_{bits}"] = ours / bits, loop / bits
             rows.append([f"{bits} bits", ours, ours / bits, loop, loop / bits])
-        cell = matvec(args.family, folder / "rtl")
+    cell = matvec(args.family)
     result["matvec_16x32"], result["matvec"] = cell["lut_per_mac"], cell
     if args.json:
         print(json.dumps(result, indent=1))
