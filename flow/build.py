@@ -157,6 +157,7 @@ def _step_fold(job: _Job) -> None:
         job.lowered(),
         job.board,
         target_fps=job.config.target_fps,
+        target_latency_us=job.config.target_latency_us,
         folding=read_folding(given) if given else None,
     )
     graph.save(job.path("folded.json"))
@@ -215,7 +216,7 @@ STEPS = (
     _Step(
         "fold",
         ("dataflow.json", "weights.npz", "<folding_config_file>"),
-        ("target_fps", *_CLOCK),
+        ("target_fps", "target_latency_us", *_CLOCK),
         ("folded.json", "final_hw_config.json", "report/folding.json"),
         _step_fold,
     ),

@@ -116,7 +116,10 @@ def build(
     out: Annotated[Path, typer.Option("-o", "--out", help="Build folder; an earlier build there is resumed.")],
     board: Annotated[str | None, typer.Option(help="Board, e.g. pynq-z2.")] = None,
     target_fps: Annotated[float | None, typer.Option(help="Frames a second to reach with the least hardware.")] = None,
-    folding: Annotated[Path | None, typer.Option(help="Folding in FINN's JSON form; wins over --target-fps.")] = None,
+    target_latency_us: Annotated[
+        float | None, typer.Option(help="Microseconds from a frame's first beat to its result, likewise.")
+    ] = None,
+    folding: Annotated[Path | None, typer.Option(help="Folding in FINN's JSON form; wins over the targets.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Send the k best classes instead of the scores.")] = None,
     input_file: Annotated[Path | None, typer.Option("--input", help="Frames (.npy) for the checks.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Enables the torch rung of simulate.")] = None,
@@ -131,6 +134,7 @@ def build(
         config,
         board=board,
         target_fps=target_fps,
+        target_latency_us=target_latency_us,
         folding_config_file=folding,
         top_k=top_k,
         verify_input_npy=input_file,

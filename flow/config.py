@@ -25,8 +25,11 @@ class BuildConfig(BaseModel):
         Name of a board of hw/boards.
     target_fps : float, optional
         Frames a second to reach with the least hardware.
+    target_latency_us : float, optional
+        Microseconds from a frame's first beat to its result to reach with the least hardware; maybe with
+        ``target_fps``.
     folding_config_file : Path, optional
-        Folding in FINN's JSON form; wins over ``target_fps``.
+        Folding in FINN's JSON form; wins over the targets.
     synth_clk_period_ns : float, optional
         Clock period; default: the board's.
     top_k : int
@@ -43,6 +46,7 @@ class BuildConfig(BaseModel):
 
     board: str = "pynq-z2"
     target_fps: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    target_latency_us: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     folding_config_file: Path | None = None
     synth_clk_period_ns: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     top_k: int = Field(default=0, ge=0)

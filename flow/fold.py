@@ -11,16 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from ..hw.graph import Dataflow
-from ..hw.performance import bottleneck, size_fifos
+from ..hw.performance import ample_depths, bottleneck, simulate, size_fifos
 from ..hw.resources import Resources
 from .board import Board
-from .folding_search import KINDS, Budget, Choice, FoldingSpace, amount, cheapest, cost, fastest, options
+from .folding_search import (
+    KINDS,
+    Budget,
+    Choice,
+    FoldingSpace,
+    amount,
+    cheapest,
+    cost,
+    fastest,
+    options,
+    quickest,
+)
 from .plumbing import FoldingError, insert_fifos, insert_width_converts
 
 __all__ = ["FoldingError", "estimate", "fold", "fold_and_report", "folding_config", "read_folding"]
 
 # Shares of a board that automatic folding may plan with; the rest is for DMA, interconnect, routing and deep FIFOs.
 SHARES = {"lut": 0.6, "bram18": 0.8, "dsp": 1.0, "uram": 1.0}
+# Choices that are tried for a latency, and the share of the target that is near enough.
+LATENCY_ROUNDS = 8
+LATENCY_NEAR = 0.97
 # Attributes of FINN's folding files that need nothing done here: memories and FIFOs are chosen by bitexpert.
 FINN_ATTRIBUTES = (
     "ram_style",
@@ -91,6 +105,7 @@ def fold(
     board: Board,
     *,
     target_fps: float | None = None,
+    target_latency_us: float | None = None,
     folding: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Dataflow:
     """Fold a graph: choose PE and SIMD, insert WidthConverts and FIFOs, compute the FIFO depths.
@@ -102,10 +117,13 @@ def fold(
     board : Board
         Its clock turns frames a second into cycles; its resources bound automatic folding.
     target_fps : float, optional
-        Frames a second to reach with the least hardware. Without it and without ``folding``: the fastest
-        folding that is estimated to fit the board.
+        Frames a second to reach with the least hardware.
+    target_latency_us : float, optional
+        Microseconds from a frame's first beat to its result, into an idle accelerator, to reach with the least
+        hardware; maybe together with ``target_fps``. Without both and without ``folding``: the fastest folding that is
+        estimated to fit the board.
     folding : mapping, optional
-        Node -> attributes, as :func:`read_folding` returns; wins over ``target_fps``.
+        Node -> attributes, as :func:`read_folding` returns; wins over the targets.
 
     Raises
     ------
@@ -113,7 +131,7 @@ def fold(
         An illegal value (the legal ones are named), a target that no folding reaches (the best is named), or
         one that needs more than the device has. A given ``folding`` is taken however large.
     """
-    return fold_and_report(graph, board, target_fps=target_fps, folding=folding)[0]
+    return fold_and_report(graph, board, target_fps=target_fps, target_latency_us=target_latency_us, folding=folding)[0]
 
 
 def fold_and_report(
@@ -121,6 +139,7 @@ def fold_and_report(
     board: Board,
     *,
     target_fps: float | None = None,
+    target_latency_us: float | None = None,
     folding: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[Dataflow, dict[str, Any]]:
     """Fold a graph as :func:`fold` does, and tell what is known of the choice.
@@ -138,25 +157,37 @@ def fold_and_report(
     if folding is not None:
         objective, chosen = "given", folding
     else:
-        if target_fps is not None:
-            objective = f"least cost at {target_fps:g} frames/s"
+        targets = [f"{target_fps:g} frames/s"] if target_fps is not None else []
+        targets += [f"{target_latency_us:g} us"] if target_latency_us is not None else []
+        model = " (with a linear model of the latency)" if target_latency_us is not None else ""
+        objective = f"least cost at {' and '.join(targets)}{model}" if targets else "fastest within the board's shares"
+        if target_latency_us is not None:
+            choice, limits = _in_time(graph, board, target_fps, target_latency_us)
+        elif target_fps is not None:
             choice, limits = _cheapest(graph, board, target_fps)
         else:
-            objective = "fastest within the board's shares"
             choice, limits = _fastest(graph, board)
         chosen = choice.folding
-    result = size_fifos(insert_fifos(insert_width_converts(_apply(graph, chosen))))
+    plumbed = _plumbed(graph, chosen)
+    result = size_fifos(plumbed)
+    if target_latency_us is not None and choice and simulate(result, 1).latency > target_latency_us * board.clock_mhz:
+        result = ample_depths(plumbed)[0]  # a first frame may wait where the steady state does not
     if choice:
         _refuse_too_large(result, board)
     report = {"source": "estimate: resource model", "objective": objective, "bottlenecks": _bottlenecks(result)}
     return result, report | ({"search": _proved(choice, limits)} if choice else {})
 
 
-def _cheapest(graph: Dataflow, board: Board, target_fps: float) -> tuple[Choice, Budget]:
-    """The choice of the least cost for a rate, and the limits that were set to it."""
+def _plumbed(graph: Dataflow, folding: Mapping[str, Mapping[str, int]]) -> Dataflow:
+    """The folded graph with WidthConverts and shallow FIFOs."""
+    return insert_fifos(insert_width_converts(_apply(graph, folding)))
+
+
+def _at_rate(graph: Dataflow, space: FoldingSpace, board: Board, target_fps: float) -> tuple[int, Choice]:
+    """Cycles a frame of a rate, and the choice of the least cost for it on a device without limits."""
     if not target_fps > 0 or math.isinf(target_fps):
         raise FoldingError(f"the target must be a positive number of frames a second, not {target_fps}")
-    space, hertz = FoldingSpace.of(graph), board.clock_mhz * 1e6
+    hertz = board.clock_mhz * 1e6
     cycles = int(min(hertz / target_fps, 1e18))
     choice = cheapest(space, cycles, {})
     if choice is None:
@@ -167,6 +198,65 @@ def _cheapest(graph: Dataflow, board: Board, target_fps: float) -> tuple[Choice,
             f"{target_fps:g} frames/s at {board.clock_mhz:g} MHz is out of reach: {name} needs {cycles} cycles"
             f" fully unfolded, at most {hertz / cycles:.0f} frames/s"
         )
+    return cycles, choice
+
+
+def _in_time(
+    graph: Dataflow, board: Board, target_fps: float | None, target_latency_us: float
+) -> tuple[Choice, Budget]:
+    """The choice of the least cost for a latency, and maybe a rate, on the device.
+
+    The search bounds its linear model of the latency. What a choice really has says the cycle model, from which the
+    bound is mended.
+    """
+    if not target_latency_us > 0 or math.isinf(target_latency_us):
+        raise FoldingError(f"the latency must be a positive number of microseconds, not {target_latency_us}")
+    space = FoldingSpace.of(graph)
+    cycles = space.levels[-1] if target_fps is None else _at_rate(graph, space, board, target_fps)[0]
+    device = {kind: float(getattr(board, kind)) for kind in KINDS}
+    target = int(min(target_latency_us * board.clock_mhz, 1e15))
+    best: Choice | None = None
+    bound, below, above = target, 0, 4 * target + 4  # nothing is to be gained at `below`; `above` is too much
+    for attempt in range(LATENCY_ROUNDS):
+        choice = cheapest(space, cycles, device, latency=bound)
+        latency = _latency(graph, choice) if choice else None
+        if choice is None or latency is None:
+            below = bound
+        elif latency > target:
+            above = bound
+        else:
+            best = choice if best is None or choice.cost < best.cost else best
+            if latency >= LATENCY_NEAR * target:
+                break
+            below = bound
+        # the model is wrong by about the same share a little further on; else the bracket is halved
+        bound = bound * target // latency if latency and attempt < 2 else (below + above) // 2
+        bound = min(max(bound, below + 1), above - 1)
+        if bound <= below:
+            break
+    if best is None:
+        choice = quickest(space, cycles, device)
+        least = _latency(graph, choice) if choice else None
+        if choice is None or least is None or least > target:
+            reached = f"the least is about {least / board.clock_mhz:.4g} us" if least else "no folding fits the device"
+            rate = f" at {target_fps:g} frames/s" if target_fps is not None else ""
+            raise FoldingError(
+                f"a latency of {target_latency_us:g} us{rate} on {board.title} at {board.clock_mhz:g} MHz is out of"
+                f" reach: {reached}"
+            )
+        best = choice
+    return best, device
+
+
+def _latency(graph: Dataflow, choice: Choice) -> int:
+    """Cycles from the first input beat to the last output beat of a frame, into an idle accelerator."""
+    return simulate(ample_depths(_plumbed(graph, choice.folding))[0], 1).latency
+
+
+def _cheapest(graph: Dataflow, board: Board, target_fps: float) -> tuple[Choice, Budget]:
+    """The choice of the least cost for a rate, and the limits that were set to it."""
+    space = FoldingSpace.of(graph)
+    cycles, choice = _at_rate(graph, space, board, target_fps)
     device = {kind: float(getattr(board, kind)) for kind in KINDS}
     if any(amount(choice.need, kind) > limit for kind, limit in device.items()):
         smaller = cheapest(space, cycles, device)

@@ -5,6 +5,9 @@ WidthConverts, which cost LUTs and may be slow; where it cannot have them, its e
 together along the streams. Resources are counted with shallow FIFOs on all streams, which is what a design has
 before `size_fifos` deepens a few of them, and a frame in each FrameHold.
 
+The latency is bounded through a linear model of it: of every operator, the first output follows the share of the
+input that it needs, and the last one both its own cycles and what is left to do when the last input has come.
+
 The results are optimal, or say how far from it they may be. They depend on the graph and the limits alone: one
 worker, a fixed seed, and an effort that is counted in the solver's deterministic time.
 """
@@ -16,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from ortools.sat.python import cp_model
 
@@ -28,7 +31,7 @@ from ..hw.resources import Resources
 from ..hw.types import StreamType
 from .plumbing import FoldingError, converters, fifo_resources
 
-__all__ = ["KINDS", "Budget", "Choice", "FoldingSpace", "amount", "cheapest", "cost", "fastest", "options"]
+__all__ = ["KINDS", "Budget", "Choice", "FoldingSpace", "amount", "cheapest", "cost", "fastest", "options", "quickest"]
 
 #: Kinds of resources that a budget may limit. LUTs used as memory are LUTs, too.
 KINDS = ("lut", "bram18", "dsp", "uram")
@@ -41,6 +44,8 @@ WEIGHTS = {"lut": 1, "bram18": 190, "dsp": 240, "uram": 16 * 190}
 UNIT = 100
 # Deterministic time of one solution, about seconds.
 EFFORT = 10.0
+# Shares of a frame are counted in such parts.
+PARTS = 1 << 12
 NOT_FOUND = "no folding was found in the time that the search may take; give one with --folding"
 
 
@@ -101,13 +106,16 @@ class Link:
     """A stream between two operators: output ``source`` of a node, input ``target`` of another.
 
     Both ends must have the same elements in a beat if ``rigid``: the stream is masked, or its windows are made for
-    their reader.
+    their reader. ``lead`` is the share of a frame that the reader's first output needs, ``tail`` the share of its
+    work that needs all of the frame.
     """
 
     source: tuple[str, int]
     target: tuple[str, int]
     kind: StreamType
     rigid: bool
+    lead: float
+    tail: float
 
     def conversion(self, have: int, want: int) -> tuple[int, Resources]:
         """Cycles a frame and resources of what must stand between ``have`` and ``want`` elements a beat."""
@@ -117,18 +125,29 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An input of the graph: port ``target[1]`` of a node, with the ``lead`` of a Link."""
+
+    target: tuple[str, int]
+    kind: StreamType
+    lead: float
+
+
+@dataclass(frozen=True)
 class FoldingSpace:
     """All foldings of a graph.
 
     Parameters
     ----------
     options : mapping
-        Node -> its options.
+        Node -> its options, in the order of the graph.
     links : tuple of Link
+    entries : tuple of Entry
     """
 
     options: Mapping[str, Sequence[Option]]
     links: tuple[Link, ...]
+    entries: tuple[Entry, ...]
 
     @classmethod
     def of(cls, graph: Dataflow) -> FoldingSpace:
@@ -144,8 +163,12 @@ class FoldingSpace:
                 target, j = consumers[stream]
                 kind = graph.type_of(stream)
                 rigid = kind.masked or isinstance(source.op, SlidingWindow)
-                links.append(Link((source.name, i), (target.name, j), kind, rigid))
-        return cls(ways, tuple(links))
+                links.append(Link((source.name, i), (target.name, j), kind, rigid, *_reach(target.op, j)))
+        entries = []
+        for stream in graph.inputs:
+            target, j = consumers[stream]
+            entries.append(Entry((target.name, j), graph.type_of(stream), _reach(target.op, j)[0]))
+        return cls(ways, tuple(links), tuple(entries))
 
     @cached_property
     def conversions(self) -> list[dict[tuple[int, int], tuple[int, Resources]]]:
@@ -165,6 +188,13 @@ class FoldingSpace:
         cycles = {o.cycles for ways in self.options.values() for o in ways}
         cycles |= {slow for table in self.conversions for slow, _ in table.values()}
         return sorted(c for c in cycles if c >= least)
+
+
+def _reach(op: Operator, port: int) -> tuple[float, float]:
+    """Of an operator's input: ``lead`` and ``tail`` of a Link."""
+    needed = op.needed(port)
+    pixels = op.inputs[port].shape[0] * op.inputs[port].shape[1]
+    return (int(needed[0]) + 1) / pixels, float((needed == needed.max()).mean())
 
 
 @dataclass(frozen=True)
@@ -213,7 +243,7 @@ class _Answer:
     effort: float
 
 
-def cheapest(space: FoldingSpace, cycles: int, budget: Budget) -> Choice | None:
+def cheapest(space: FoldingSpace, cycles: int, budget: Budget, *, latency: int | None = None) -> Choice | None:
     """The folding of the least cost with at most so many cycles a frame.
 
     Parameters
@@ -222,6 +252,9 @@ def cheapest(space: FoldingSpace, cycles: int, budget: Budget) -> Choice | None:
     cycles : int
     budget : mapping of str to float
         Limits of some of the KINDS; the others are not limited.
+    latency : int, optional
+        Most cycles from the first input beat of a frame to its last output beat, in the linear model, which is near
+        the cycle model but not the same.
 
     Returns
     -------
@@ -233,7 +266,18 @@ def cheapest(space: FoldingSpace, cycles: int, budget: Budget) -> Choice | None:
     FoldingError
         The effort was spent before one was found.
     """
-    answer = _solve(space, cycles, budget)
+    answer = _solve(space, cycles, budget, latency=latency)
+    if answer.choice is None and not answer.impossible:
+        raise FoldingError(NOT_FOUND)
+    return answer.choice
+
+
+def quickest(space: FoldingSpace, cycles: int, budget: Budget) -> Choice | None:
+    """The folding of the least latency, in the linear model, with at most so many cycles a frame.
+
+    Parameters, result and errors are those of :func:`cheapest`.
+    """
+    answer = _solve(space, cycles, budget, objective="latency")
     if answer.choice is None and not answer.impossible:
         raise FoldingError(NOT_FOUND)
     return answer.choice
@@ -259,7 +303,7 @@ def fastest(space: FoldingSpace, budget: Budget) -> Choice | None:
         The effort was spent before one was found.
     """
     levels = space.levels
-    answer = _solve(space, levels[-1], budget, any_cost=True)
+    answer = _solve(space, levels[-1], budget, objective="none")
     if answer.choice is None:
         if not answer.impossible:
             raise FoldingError(NOT_FOUND)
@@ -268,7 +312,7 @@ def fastest(space: FoldingSpace, budget: Budget) -> Choice | None:
     low, high, proved = 0, levels.index(best.cycles), 0  # below `proved` nothing is, below `low` nothing was found
     while low < high:
         middle = (low + high) // 2
-        answer = _solve(space, levels[middle], budget, any_cost=True)
+        answer = _solve(space, levels[middle], budget, objective="none")
         effort += answer.effort
         if answer.choice:
             best, high = answer.choice, levels.index(answer.choice.cycles)
@@ -284,13 +328,13 @@ def fastest(space: FoldingSpace, budget: Budget) -> Choice | None:
 
 def _binding(space: FoldingSpace, cycles: int, budget: Budget) -> tuple[tuple[tuple[str, ...], ...], float]:
     """The smallest sets of limits without which a folding has at most so many cycles, and the effort to find them."""
-    answer = _solve(space, cycles, {}, any_cost=True)
+    answer = _solve(space, cycles, {}, objective="none")
     effort = answer.effort
     for size in range(1, len(budget) + 1) if answer.choice else ():
         found = []
         for kinds in itertools.combinations(budget, size):
             rest = {k: v for k, v in budget.items() if k not in kinds}
-            answer = _solve(space, cycles, rest, any_cost=True)
+            answer = _solve(space, cycles, rest, objective="none")
             effort += answer.effort
             found += [kinds] * (answer.choice is not None)
         if found:
@@ -298,8 +342,15 @@ def _binding(space: FoldingSpace, cycles: int, budget: Budget) -> tuple[tuple[tu
     return (), effort
 
 
-def _solve(space: FoldingSpace, cycles: int, budget: Budget, *, any_cost: bool = False) -> _Answer:
-    """The folding of the least (or any) cost within a budget and at most so many cycles."""
+def _solve(
+    space: FoldingSpace,
+    cycles: int,
+    budget: Budget,
+    *,
+    latency: int | None = None,
+    objective: Literal["cost", "latency", "none"] = "cost",
+) -> _Answer:
+    """The folding of the least cost or latency, or any, within a budget and at most so many cycles and latency."""
     model = cp_model.CpModel()
     picks = {
         name: [(o, model.new_bool_var("")) for o in options if o.cycles <= cycles]
@@ -315,8 +366,14 @@ def _solve(space: FoldingSpace, cycles: int, budget: Budget, *, any_cost: bool =
         taken += _linked(model, link, table, picks, cycles)
     for kind, limit in budget.items():
         model.add(sum(math.ceil(UNIT * amount(need, kind)) * used for need, _, used in taken) <= int(UNIT * limit))
-    if not any_cost:
+    if objective == "cost":
         model.minimize(sum(round(UNIT * cost(need)) * used for need, _, used in taken))
+    if latency is not None or objective == "latency":
+        done = _latency(model, space, picks)
+        if latency is not None:
+            model.add(done <= latency)
+        if objective == "latency":
+            model.minimize(done)
 
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
@@ -329,15 +386,46 @@ def _solve(space: FoldingSpace, cycles: int, budget: Budget, *, any_cost: bool =
         return _Answer(None, status == cp_model.INFEASIBLE, effort)
     chosen = [(need, slow) for need, slow, used in taken if solver.value(used)]
     need = sum((n for n, _ in chosen), Resources())
-    least = 0.0 if any_cost else solver.best_objective_bound
+    least = solver.best_objective_bound if objective == "cost" else 0.0
     choice = Choice(
         folding={name: next(o.folding for o, used in pick if solver.value(used)) for name, pick in picks.items()},
         cycles=max(slow for _, slow in chosen),
         need=need,
-        cost_gap=1 - least / solver.objective_value if solver.objective_value else float(any_cost),
+        cost_gap=_gap(least, solver.objective_value) if objective == "cost" else 1.0,
         effort=effort,
     )
     return _Answer(choice, False, effort)
+
+
+def _gap(bound: float, value: float) -> float:
+    return 1 - bound / value if value else 0.0
+
+
+def _latency(model: cp_model.CpModel, space: FoldingSpace, picks: Mapping[str, list[tuple[Option, Any]]]) -> Any:
+    """The cycle in which the last operator is done with the first frame, in the linear model."""
+    own = {name: sum(o.cycles * used for o, used in pick) for name, pick in picks.items()}
+    horizon = 2 * sum(max(o.cycles for o, _ in pick) for pick in picks.values())
+    first = {name: model.new_int_var(0, horizon, "") for name in picks}  # output of the first pixel ...
+    last = {name: model.new_int_var(0, horizon, "") for name in picks}  # ... and of the last one
+    for name in picks:
+        model.add(last[name] >= first[name])
+    for entry in space.entries:
+        name, port = entry.target
+        comes = sum(entry.kind.beats(o.takes[port]) * used for o, used in picks[name])
+        lead = math.ceil(PARTS * entry.lead)
+        model.add(PARTS * first[name] >= lead * comes)
+        # what comes before the first output need not wait for the operator's own work
+        model.add(PARTS * last[name] >= PARTS * first[name] + (PARTS - lead) * own[name])
+    for link in space.links:
+        source, name = link.source[0], link.target[0]
+        lead, tail = math.ceil(PARTS * link.lead), math.ceil(PARTS * link.tail)
+        model.add(PARTS * first[name] >= (PARTS - lead) * first[source] + lead * last[source])
+        model.add(PARTS * last[name] >= PARTS * last[source] + tail * own[name])
+        model.add(PARTS * last[name] >= PARTS * first[name] + (PARTS - lead) * own[name])
+    done = model.new_int_var(0, horizon, "")
+    for name in picks:
+        model.add(done >= last[name])
+    return done
 
 
 def _linked(

@@ -91,6 +91,14 @@ class Operator(ABC):
         """Pipelined iterations that the HLS function needs for a frame whose input is there."""
         return self.cycles(folding)
 
+    def needed(self, port: int = 0) -> np.ndarray:
+        """Index (row-major) of the last pixel of an input that must have come for each pixel of the first output.
+
+        Pixel by pixel where both have as many; otherwise all of the input, unless an operator knows better.
+        """
+        ins, outs = (t.shape[0] * t.shape[1] for t in (self.inputs[port], self.outputs[0]))
+        return np.arange(outs) if ins == outs else np.full(outs, ins - 1)
+
     @abstractmethod
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int

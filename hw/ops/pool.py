@@ -91,6 +91,11 @@ class Pool(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
+    def needed(self, port: int = 0) -> np.ndarray:
+        (kh, kw), (oh, ow) = self.kernel, self.out_size
+        rows, columns = np.arange(1, oh + 1) * kh - 1, np.arange(1, ow + 1) * kw - 1
+        return (rows[:, None] * self.stream.shape[1] + columns).ravel()
+
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:

@@ -225,6 +225,10 @@ class SlidingWindow(Operator):
     def cycles(self, folding: Folding) -> int:
         return max(self.stream.beats(folding["SIMD"]), self.outputs[0].beats(folding["SIMD"]))
 
+    def needed(self, port: int = 0) -> np.ndarray:
+        complete = np.array([rows for _, rows, _ in self.steps])
+        return np.repeat(complete * self.stream.shape[1] - 1, self.out_size[1])
+
     def hls_steps(self, folding: Folding) -> int:
         # a call takes nothing of the next frame, so the rows before its first window are read on their own
         height, width, channels = self.stream.shape

@@ -1,77 +1,16 @@
 import itertools
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 from bitexpert.flow import folding_search
 from bitexpert.flow.fold import estimate
 from bitexpert.flow.folding_search import KINDS, FoldingSpace, Link, amount, cheapest, cost, fastest
 from bitexpert.flow.plumbing import FoldingError, insert_fifos, insert_width_converts
-from bitexpert.hw.graph import Dataflow, Node
-from bitexpert.hw.ops.add import Add
-from bitexpert.hw.ops.fork import Fork
+from bitexpert.hw.graph import Dataflow
 from bitexpert.hw.ops.frame_hold import FrameHold
-from bitexpert.hw.ops.gate import Gate
-from bitexpert.hw.ops.matvec import MatVec
-from bitexpert.hw.ops.sliding_window import SlidingWindow
-from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.performance import bottleneck
 from bitexpert.hw.resources import Resources
-from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
-
-RNG = np.random.default_rng(0)
-
-
-def signs(*shape):
-    return (2 * RNG.integers(0, 2, shape) - 1).astype(np.int8)
-
-
-def threshold(stream):
-    m = stream.shape[2]
-    return Threshold(stream, RNG.integers(-3, 4, (1, m)), np.zeros((1, m), dtype=bool))
-
-
-def padded_bits() -> Dataflow:
-    """A masked window, then a dense layer whose SIMD need not fit the PE in front of it."""
-    x = StreamType(BIPOLAR, (3, 3, 4))
-    window = SlidingWindow(x, (2, 2), stride=(2, 2), padding=(1, 1, 0, 0))
-    matvec = MatVec(window.outputs[0], signs(1, 1, 6, 16), tap=window.tap)
-    bits = threshold(matvec.outputs[0])
-    dense = MatVec(StreamType(BIPOLAR, (1, 1, 24)), signs(1, 1, 2, 24))
-    nodes = (
-        Node("window", window, ("a",), ("b",)),
-        Node("matvec", matvec, ("b",), ("c",)),
-        Node("threshold", bits, ("c",), ("d",)),
-        Node("dense", dense, ("d",), ("e",)),
-    )
-    return Dataflow(nodes, ("a",), ("e",))
-
-
-def diamond() -> Dataflow:
-    """A sum of two copies, one of which went through a dense layer."""
-    x = StreamType(uint_t(2), (2, 2, 6))
-    layer = MatVec(x, signs(1, 1, 6, 6))
-    add = Add(layer.outputs[0], x)
-    nodes = (
-        Node("fork", Fork(x, 2), ("a",), ("b", "c")),
-        Node("layer", layer, ("b",), ("d",)),
-        Node("add", add, ("d", "c"), ("e",)),
-    )
-    return Dataflow(nodes, ("a",), ("e",))
-
-
-def experts() -> Dataflow:
-    """Two banks, chosen by a gate."""
-    x = StreamType(BIPOLAR, (2, 2, 6))
-    gate = Gate(x, RNG.integers(-3, 4, (2, 6)), np.zeros(2, dtype=np.int64))
-    matvec = MatVec(x, signs(2, 1, 2, 6))
-    nodes = (
-        Node("fork", Fork(x, 2), ("a",), ("b", "c")),
-        Node("gate", gate, ("b",), ("t",)),
-        Node("hold", FrameHold(x, 2, 32), ("c", "t"), ("d", "u")),
-        Node("matvec", matvec, ("d", "u"), ("e",)),
-    )
-    return Dataflow(nodes, ("a",), ("e",))
+from foldnets import diamond, experts, padded_bits
 
 
 @dataclass(frozen=True)
