@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,29 +158,24 @@ def rtl_rung(
         Of the C++ compiler.
     """
 
+    idle = 1000 + 20 * (model_latency + int(model_interval))
+
+    def run(program: Path, values: Mapping[str, np.ndarray], stall: int) -> RtlRun:
+        return run_rtl(
+            program, folder, graph, values, stall_percent=stall, seed=seed, idle_limit=idle, scratch=work, rung=rung
+        )
+
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
         program = build_rtl(folder, work, optimise=optimise)
         differences: list[Difference] = []
         first = 0
         steady: RtlRun | None = None
         for part in chunks(graph, frames):
-            values = graph.run(part)
-            for stall in (0, STALL_PERCENT):
-                idle = 1000 + 20 * (model_latency + int(model_interval))
-                run = run_rtl(
-                    program,
-                    folder,
-                    graph,
-                    values,
-                    stall_percent=stall,
-                    seed=seed,
-                    idle_limit=idle,
-                    scratch=work,
-                    rung=rung,
-                )
-                differences = merge(differences, run.differences, first)
-                if stall == 0 and steady is None:
-                    steady = run
+            with ThreadPoolExecutor() as pool:  # each run is a process of its own
+                runs = list(pool.map(partial(run, program, graph.run(part)), (0, STALL_PERCENT)))
+            for done in runs:
+                differences = merge(differences, done.differences, first)
+            steady = steady or runs[0]
             first += len(part)
         assert steady is not None
         extra: dict[str, Any] = {
