@@ -137,7 +137,7 @@ class Affine(Operator):
 
     def rtl(self, folding: Folding) -> RtlCell:
         memories = {"OFFSETS": self._offset_memory(folding)}
-        return RtlCell("bx_affine", self._parameters(folding), memories, submodules=("bx_rom",))
+        return RtlCell("bx_affine", self._parameters(folding), memories, submodules=("bx_rom", "bx_lut_rom"))
 
     def hls(self, folding: Folding) -> HlsCall:
         pixels = self.stream.shape[0] * self.stream.shape[1]

@@ -313,7 +313,7 @@ class Threshold(Operator):
             "THRESHOLDS" + (f"_{stage}" if stage else ""): Memory(folding["PE"] * width, pack_words(fields, width))
             for stage, fields in enumerate(self._stage_fields(folding))
         }
-        submodules = ("bx_rom", "bx_at_least", *(("bx_lane_rom",) if self.bits > 1 else ()))
+        submodules = ("bx_rom", "bx_lut_rom", "bx_at_least", *(("bx_lane_rom",) if self.bits > 1 else ()))
         return RtlCell("bx_threshold", parameters, memories, submodules=submodules)
 
     def hls(self, folding: Folding) -> HlsCall:

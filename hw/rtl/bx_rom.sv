@@ -22,9 +22,11 @@ module bx_rom #(
     wire unused = &{clk, enable, address};
     assign data = words[0];
   end else if (WORDS <= 64) begin : g_lut
-    logic [W-1:0] words[0:WORDS-1];
-    initial $readmemh(FILE, words);
-    always_ff @(posedge clk) if (enable) data <= words[address];
+    bx_lut_rom #(
+        .W(W), .WORDS(WORDS), .FILE(FILE)
+    ) rom (
+        .clk(clk), .enable(enable), .address(address), .data(data)
+    );
   end else begin : g_block
     (* rom_style = "block" *) logic [W-1:0] words[0:WORDS-1];
     initial $readmemh(FILE, words);

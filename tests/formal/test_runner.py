@@ -12,7 +12,7 @@ from bitexpert.formal.proofs import BMC, PROOFS, Proof
 PROPERTIES = runner.HERE / "properties"
 #: Cells without a harness of their own: parts of other cells, one that adds no register to its stream, and what
 #: synthesis makes sums and comparisons of, which tests/hw/test_primitives.py compares.
-PARTS = {"bx_rom", "bx_lane_rom", "bx_matvec_single", "bx_frame_last"}
+PARTS = {"bx_rom", "bx_lut_rom", "bx_lane_rom", "bx_matvec_single", "bx_frame_last"}
 PARTS |= {"bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones", "bx_at_least"}
 
 

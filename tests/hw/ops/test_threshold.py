@@ -161,7 +161,7 @@ def test_words_of_signs():
     cell = Threshold(stream, np.array([[-3, 5], [8, -8]]), negate).rtl({"PE": 2})
     assert cell.memories["THRESHOLDS"].words == [0b1_0101_0_1101, 0b0_1000_0_1000]
     assert (cell.parameters["BITS"], cell.parameters["OUT_W"], cell.parameters["OFFSET"]) == (1, 1, 0)
-    assert cell.submodules == ("bx_rom", "bx_at_least")
+    assert cell.submodules == ("bx_rom", "bx_lut_rom", "bx_at_least")
 
 
 @pytest.mark.parametrize(("levels", "out", "offset", "added"), [(2, int_t(2), -1, -2), (254, int_t(8), -127, -128)])
