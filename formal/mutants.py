@@ -266,8 +266,8 @@ MUTANTS = (
         "matvec follows the token's stream",
         "matvec_pixels",
         "bx_matvec.sv",
-        "held_bank <= bank;",
-        "held_bank <= bank_address(s_token_tdata);",
+        "held <= bank;",
+        "held <= bank_address(s_token_tdata);",
     ),
     Mutant(
         "matvec takes a token a pixel", "matvec_pixels", "bx_matvec.sv", "start <= last_pixel;", "start <= last_group;"
