@@ -20,7 +20,7 @@ __all__ = ["MatVec"]
 SLICE_BITS = 36
 SLICE_NUMBERS = 4
 # Modules inside bx_matvec.
-_PARTS = ("bx_rom", "bx_lut_rom", "bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
+_PARTS = ("bx_rom", "bx_lut_rom", "bx_dot", "bx_equal", "bx_equal_three", "bx_ones", "bx_sum_ones", "bx_add_ones")
 # Widest word of a table in Vitis HLS
 HLS_WORD = 4096
 

@@ -17,11 +17,11 @@ module bx_add_ones #(
     input  wire [5:0]       bits,
     output wire [SUM_W-1:0] sum
 );
+  wire half = bits[0] ^ bits[1] ^ bits[2];
+  wire carry_0 = (bits[0] & bits[1]) | (bits[2] & (bits[0] | bits[1]));
+  wire carry_1 = (half & bits[3]) | (bits[4] & (half | bits[3]));
+  wire [2:0] ones = {carry_0 & carry_1, carry_0 ^ carry_1, half ^ bits[3] ^ bits[4]};
 `ifdef BX_XILINX
-  function automatic logic [63:0] init(input integer bit_of_count);  // base ^ bit of the number of ones
-    init = '0;
-    for (int i = 0; i < 64; i++) init[i] = i[5] ^ 1'($countones(5'(i)) >> bit_of_count);
-  endfunction
   localparam int CHAINS = (SUM_W + 3) / 4;
   wire [4*CHAINS-1:0] generated, propagated, total;
   wire [CHAINS:0] carry;
@@ -35,9 +35,7 @@ module bx_add_ones #(
     end
     if (i < 3) begin : g_count
       assign generated[i] = bit_of_base;
-      LUT6 #(.INIT(init(i))) lut (
-          .I0(bits[0]), .I1(bits[1]), .I2(bits[2]), .I3(bits[3]), .I4(bits[4]), .I5(bit_of_base), .O(propagated[i])
-      );
+      assign propagated[i] = bit_of_base ^ ones[i];
     end else begin : g_pass
       assign generated[i] = 1'b0;
       assign propagated[i] = bit_of_base;
@@ -53,10 +51,6 @@ module bx_add_ones #(
   end
   assign sum = total[SUM_W-1:0];
 `else
-  wire half = bits[0] ^ bits[1] ^ bits[2];
-  wire carry_0 = (bits[0] & bits[1]) | (bits[2] & (bits[0] | bits[1]));
-  wire carry_1 = (half & bits[3]) | (bits[4] & (half | bits[3]));
-  wire [2:0] ones = {carry_0 & carry_1, carry_0 ^ carry_1, half ^ bits[3] ^ bits[4]};
   assign sum = SUM_W'(base) + SUM_W'(ones) + SUM_W'(bits[5]);
 `endif
 endmodule

@@ -13,6 +13,7 @@ module bx_dot #(
     parameter int A_BITS = 4,
     parameter int B_KIND = 1,   // as A_KIND, but 0 only together with A_KIND 0
     parameter int B_BITS = 8,
+    parameter int CONSTANT = 0, // +-1 x +-1: a never changes, so that the xnor costs nothing
     parameter int HALF   = 0,   // +-1 x +-1: the sum comes out as (sum + N) / 2; N even if zero is used
     parameter int SUM_W  = 15   // bits of the sum
 ) (
@@ -52,7 +53,11 @@ module bx_dot #(
 
     if (COUNTS) begin : g_bits
       wire [$clog2(M+1)-1:0] equal;
-      bx_equal #(.N(M)) pairs (.a(x), .b(y), .count(equal));
+      if (CONSTANT != 0) begin : g_constant
+        bx_ones #(.N(M)) pairs (.bits(~(x ^ y)), .count(equal));
+      end else begin : g_pairs
+        bx_equal #(.N(M)) pairs (.a(x), .b(y), .count(equal));
+      end
       assign part = zero ? PART_W'(HALF != 0 ? M / 2 : M) : PART_W'(equal) << (HALF != 0 ? 0 : 1);
     end else begin : g_numbers
       logic [M*TERMS-1:0] negative;

@@ -52,6 +52,7 @@ module bx_matvec #(
   localparam bit BY_INPUT = W_KIND != 0 && (BIPOLAR != 0 || X_TERMS < W_TERMS);
   localparam int STAGES = 4 + ((BY_INPUT ? X_TERMS : W_TERMS) > 1 ? 1 : 0) + (SIMD > SLICE ? 1 : 0);
   localparam bit COUNTS = X_KIND == 0 && W_KIND == 0;
+  localparam bit CONSTANT = BANKS * WORDS == 1;  // nothing is folded: one word, which synthesis can work into the LUTs
   // Counting in twos: not where padding takes out an odd number of taps.
   localparam bit TWOS = COUNTS && (MASKED == 0 || SIMD % 2 == 0);
   localparam int COUNT_W = TWOS ? ACC_W - 1 : ACC_W;
@@ -160,7 +161,11 @@ module bx_matvec #(
   ) rom (
       .clk(clk), .enable(enable), .address(address), .data(word)
   );
-  always_ff @(posedge clk) if (enable) weights <= word;
+  if (CONSTANT) begin : g_constant
+    assign weights = word;
+  end else begin : g_registered
+    always_ff @(posedge clk) if (enable) weights <= word;
+  end
 
   if (NF > 1 && SF <= LUTRAM_DEPTH) begin : g_small_window
     // read a cycle after it is written: what has just arrived comes the same way as what is replayed
@@ -202,7 +207,7 @@ module bx_matvec #(
     end else begin : g_by_weight
       bx_dot #(
           .N(SIMD), .SLICE(SLICE), .A_KIND(W_KIND), .A_BITS(WEIGHT_BITS), .B_KIND(X_KIND), .B_BITS(IN_BITS),
-          .HALF(TWOS ? 1 : 0), .SUM_W(SUM_W)
+          .CONSTANT(CONSTANT ? 1 : 0), .HALF(TWOS ? 1 : 0), .SUM_W(SUM_W)
       ) dot (
           .clk(clk), .enable(enable), .a(row), .b(x), .zero(padded), .sum(sum)
       );

@@ -26,6 +26,29 @@ module check_equal #(parameter int N = 4) (output int done);
   end
 endmodule
 
+module check_ones #(parameter int N = 4) (output int done);
+  logic [N-1:0] bits;
+  wire [$clog2(N+1)-1:0] count;
+  bx_ones #(.N(N)) dut (.bits(bits), .count(count));
+  initial begin
+    done = 0;
+    for (int i = 0; i < (N <= 12 ? 1 << N : 4000); i++) begin
+      if (N <= 12) bits = N'(i);
+      else begin
+        for (int k = 0; k < N; k++) bits[k] = i % 3 == 0 ? 1'($urandom) : (i % 3 == 1) == ($urandom % 16 == 0);
+        if (i == 0) bits = '1;
+        if (i == 1) bits = '0;
+      end
+      #1;
+      if (int'(count) != $countones(bits)) begin
+        $display("bx_ones %0d: %b: expected %0d, found %0d", N, bits, $countones(bits), count);
+        $finish;
+      end
+    end
+    done = 1;
+  end
+endmodule
+
 module check_at_least #(parameter int W = 3, SIGNED = 1) (output int done);
   logic [W-1:0] a, b;
   logic flip;
@@ -53,9 +76,10 @@ endmodule
 module primitives_tb;
   localparam int MOST = 72;
   localparam int WIDEST = 18;
-  int equal[1:MOST], signs[1:WIDEST], counts[1:WIDEST];
-  for (genvar n = 1; n <= MOST; n++) begin : g_equal
-    check_equal #(.N(n)) check (.done(equal[n]));
+  int equal[1:MOST], ones[1:MOST], signs[1:WIDEST], counts[1:WIDEST];
+  for (genvar n = 1; n <= MOST; n++) begin : g_count
+    check_equal #(.N(n)) check_pairs (.done(equal[n]));
+    check_ones #(.N(n)) check_bits (.done(ones[n]));
   end
   for (genvar w = 1; w <= WIDEST; w++) begin : g_at_least
     check_at_least #(.W(w), .SIGNED(1)) check_signed (.done(signs[w]));
@@ -63,7 +87,8 @@ module primitives_tb;
   end
   initial begin
     #20000;
-    if (equal.sum() == MOST && signs.sum() == WIDEST && counts.sum() == WIDEST) $display("all right");
+    if (equal.sum() == MOST && ones.sum() == MOST && signs.sum() == WIDEST && counts.sum() == WIDEST)
+      $display("all right");
     $finish;
   end
 endmodule

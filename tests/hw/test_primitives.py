@@ -9,7 +9,7 @@ from bitexpert.sim.toolchain import run_tool, verilator_root
 
 HERE = Path(__file__).parent
 CELLS = Path(__file__).parents[2] / "hw" / "rtl"
-NAMES = ("bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones", "bx_at_least")
+NAMES = ("bx_equal", "bx_equal_three", "bx_ones", "bx_sum_ones", "bx_add_ones", "bx_at_least")
 
 
 def simulate(folder, *defines):
@@ -44,7 +44,8 @@ def test_cells_of_primitives(defines, tmp_path):
     ("name", "right", "wrong", "first"),
     [
         ("bx_equal_three", "init(1)", "init(0)", "bx_equal"),
-        ("bx_add_ones", "CYINIT(c == 0 ? bits[5] : 1'b0)", "CYINIT(1'b0)", "bx_equal"),
+        ("bx_ones", "g_group[g-1].sum + ", "", "bx_ones"),
+        ("bx_add_ones", "CYINIT(c == 0 ? bits[5] : 1'b0)", "CYINIT(1'b0)", "bx_ones"),
         ("bx_at_least", "1'(swap)", "1'b0", "bx_at_least"),
     ],
 )

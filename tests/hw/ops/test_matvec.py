@@ -283,6 +283,7 @@ CASES = {
     "bits": (BIPOLAR, (3, 2), 1, 2, 6, 15, 0, False, 2, 5),
     "experts, padding by odd taps": (BIPOLAR, (2, 2), 3, 1, 4, 27, 3, True, 1, 3),
     "experts, padding in slices, one word a bank": (BIPOLAR, (2, 1), 2, 1, 3, 34, 34, True, 3, 34),
+    "unfolded, padding, in slices": (BIPOLAR, (2, 2), 1, 1, 3, 39, 39, True, 3, 39),
     "bytes": (uint_t(8), (2, 2), 1, 1, 4, 27, 3, False, 2, 3),
     "signed numbers in slices": (int_t(5), (1, 3), 5, 2, 3, 18, 0, False, 1, 9),
     "ternary, experts, padding by odd taps": (BIPOLAR, (2, 2), 3, 1, 4, 27, 3, True, 2, 3, 1.5),
