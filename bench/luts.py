@@ -3,8 +3,10 @@
     python bench/luts.py [--json] [--family xc7|xcup]
 
 A raw LUT is a LUT1 to LUT6 or a LUT6_2 as it comes out of synthesis; memories are counted apart. The peer, measured
-in the same run, is the same dot product as a plain loop. The MatVec has 576 columns and 64 rows, PE 16, SIMD 32, its
-weights in block RAM: 512 multiply-accumulates a cycle, with accumulators, thresholds and all control.
+in the same run, is the same dot product as a plain loop. Constant weights (random ones) are those of a layer that is
+not folded at all. The MatVec has 576 columns and 64 rows, PE 16, SIMD 32, its weights in block RAM: 512
+multiply-accumulates a cycle, with accumulators, thresholds and all control. The unfolded one has 64 columns and 16
+rows, and no thresholds.
 """
 
 from __future__ import annotations
@@ -19,16 +21,17 @@ import numpy as np
 from bitexpert.flow.board import load_board
 from bitexpert.flow.fold import fold
 from bitexpert.hw.graph import Dataflow, Node
-from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.ops.matvec import SLICE_BITS, MatVec
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.yosys import synthesise
 from graphs import synthesise_graph, table
 
 CELLS = Path(__file__).parents[1] / "hw" / "rtl"
-DOT = ("bx_dot", "bx_equal", "bx_equal_three", "bx_sum_ones", "bx_add_ones")
+DOT = ("bx_dot", "bx_equal", "bx_equal_three", "bx_ones", "bx_sum_ones", "bx_add_ones")
 BITS = (36, 64, 128)
 PE, SIMD, COLUMNS, ROWS = 16, 32, 576, 64
+UNFOLDED_COLUMNS, UNFOLDED_ROWS = 64, 16
 LOOP = """
 module plain #(parameter int N = 36) (
     input wire clk, input wire [N-1:0] a, input wire [N-1:0] b, output logic [$clog2(N+1)-1:0] sum
@@ -41,16 +44,58 @@ module plain #(parameter int N = 36) (
   always_ff @(posedge clk) sum <= count;
 endmodule
 """
+# One row of weights that are known when the circuit is made; the input comes out of a register.
+CONSTANT = """
+module constant (input wire clk, input wire [{bits}-1:0] b, output wire [{sum_w}-1:0] sum);
+  wire [{bits}-1:0] a = {bits}'h{word:x};
+  logic [{bits}-1:0] x;
+  always_ff @(posedge clk) x <= b;
+  {dot}
+endmodule
+"""
+
+
+def dot_parameters(bits: int) -> dict[str, int]:
+    """Parameters of bx_dot for +-1 x +-1, as bx_matvec sets them."""
+    signs = {"A_KIND": 0, "A_BITS": 1, "B_KIND": 0, "B_BITS": 1, "HALF": 1}
+    return {"N": bits, "SLICE": SLICE_BITS, "SUM_W": bits.bit_length(), **signs}
 
 
 def dot(bits: int, family: str, folder: Path) -> tuple[int, int]:
     """LUTs of the cell with one sum a cycle, and of a plain loop."""
-    parameters = {"N": bits, "SLICE": 36, "A_KIND": 0, "A_BITS": 1, "B_KIND": 0, "B_BITS": 1, "HALF": 1}
-    parameters["SUM_W"] = bits.bit_length()
-    ours = synthesise([CELLS / f"{name}.sv" for name in DOT], "bx_dot", family, parameters=parameters)
+    ours = synthesise([CELLS / f"{name}.sv" for name in DOT], "bx_dot", family, parameters=dot_parameters(bits))
     loop = folder / "loop.sv"
     loop.write_text(LOOP)
     return ours.usage.lut, synthesise([loop], "plain", family, parameters={"N": bits}).usage.lut
+
+
+def constant(bits: int, family: str, folder: Path) -> tuple[int, int]:
+    """The same where the weights are constant."""
+    word = int.from_bytes(np.random.default_rng(0).bytes(bits // 8 + 1)) >> 8 - bits % 8
+    chosen = ", ".join(f".{name}({value})" for name, value in dot_parameters(bits).items())
+    ours = f"bx_dot #({chosen}, .CONSTANT(1)) dot (.clk(clk), .enable(1'b1), .a(a), .b(x), .zero(1'b0), .sum(sum));"
+    loop = f"plain #(.N({bits})) dot (.clk(clk), .a(a), .b(x), .sum(sum));"
+    luts = []
+    for name, instance, sources in (
+        ("ours", ours, [CELLS / f"{part}.sv" for part in DOT]),
+        ("plain", loop, [folder / "loop.sv"]),
+    ):
+        top = folder / f"constant_{name}.sv"
+        top.write_text(CONSTANT.format(bits=bits, sum_w=bits.bit_length(), word=word, dot=instance))
+        luts.append(synthesise([top, *sources], "constant", family).usage.lut)
+    return luts[0], luts[1]
+
+
+def unfolded(family: str, folder: Path) -> int:
+    """LUTs of a MatVec that works on a window in one cycle."""
+    weights = 2 * np.random.default_rng(0).integers(0, 2, (1, 1, UNFOLDED_ROWS, UNFOLDED_COLUMNS)) - 1
+    layer = MatVec(StreamType(BIPOLAR, (4, 4, UNFOLDED_COLUMNS)), weights)
+    rtl = layer.rtl({"PE": UNFOLDED_ROWS, "SIMD": UNFOLDED_COLUMNS})
+    words = folder / "weights.mem"
+    words.write_text(rtl.memories["WEIGHTS"].readmemh())
+    sources = [CELLS / f"{name}.sv" for name in (*rtl.submodules, rtl.module)]
+    parameters = {**rtl.parameters, "WEIGHTS": words.name}
+    return synthesise([*sources, words], rtl.module, family, parameters=parameters).usage.lut
 
 
 def matvec(family: str) -> dict[str, Any]:
@@ -90,7 +135,13 @@ def main() -> None:
             ours, loop = dot(bits, args.family, folder)
             result[f"dot_{bits}"], result[f"loop_{bits}"] = ours / bits, loop / bits
             rows.append([f"{bits} bits", ours, ours / bits, loop, loop / bits])
+        for bits in BITS:
+            ours, loop = constant(bits, args.family, folder)
+            result[f"constant_{bits}"], result[f"constant_loop_{bits}"] = ours / bits, loop / bits
+            rows.append([f"{bits} bits, constant weights", ours, ours / bits, loop, loop / bits])
+        whole = unfolded(args.family, folder)
     cell = matvec(args.family)
+    result["unfolded_16x64"] = whole / (UNFOLDED_ROWS * UNFOLDED_COLUMNS)
     result["matvec_16x32"], result["matvec"] = cell["lut_per_mac"], cell
     if args.json:
         print(json.dumps(result, indent=1))
@@ -98,6 +149,8 @@ def main() -> None:
     print(table(f"xnor and popcount, {args.family}", ["", "LUT", "a bit", "loop: LUT", "a bit"], rows))
     print(f"\nMatVec PE={PE} SIMD={SIMD}: {cell['luts']}, {cell['lut_per_mac']:.2f} LUT a MAC;")
     print(f"besides {cell['ff']} FF, {cell['lutram']} LUTs of memory, {cell['bram18']} BRAM18")
+    size = f"{UNFOLDED_COLUMNS} columns and {UNFOLDED_ROWS} rows"
+    print(f"MatVec of {size}, unfolded: {whole} LUTs, {result['unfolded_16x64']:.2f} a MAC")
 
 
 if __name__ == "__main__":
