@@ -330,4 +330,23 @@ MUTANTS = (
         "wire high = (TOP == BIT + 1 || A_KIND == 2) && x[P*A_BITS+TOP];",
         "wire high = TOP == BIT + 1 && BIT + 2 < A_BITS && x[P*A_BITS+TOP];",
     ),
+    # what synthesis makes of sums and comparisons
+    Mutant("three pairs count twos as ones", "equal_8", "bx_equal_three.sv", "(init(1))", "(init(0))"),
+    Mutant(
+        "three pairs forget a pair",
+        "equal_8_portable",
+        "bx_equal_three.sv",
+        "(same[2] & (same[0] | same[1]))",
+        "(same[2] & same[0])",
+    ),
+    Mutant("equal counts pairs that are not there", "equal_8", "bx_equal.sv", "^ ({PAIRS{1'b1}} << N)", ""),
+    Mutant("ones drops a carry", "ones_19", "bx_add_ones.sv", "c == 0 ? bits[5] : 1'b0", "1'b0"),
+    Mutant("ones forgets a group", "ones_20", "bx_ones.sv", "g_group[g-1].sum + ", ""),
+    Mutant(
+        "ones counts a bit twice", "ones_8_portable", "bx_add_ones.sv", "half ^ bits[3] ^ bits[4]", "half ^ bits[3]"
+    ),
+    Mutant("comparison takes the sign for a two", "at_least_3", "bx_at_least.sv", "1'(swap)", "1'b0"),
+    Mutant(
+        "comparison looks at the wrong bit of a pair", "at_least_8", "bx_at_least.sv", "i[0] && !i[1]", "i[1] && !i[0]"
+    ),
 )

@@ -29,6 +29,9 @@ class Proof:
         Cycles that `BMC` looks at.
     cover_depth : int
         Cycles in which every cover statement must be reached; 0 if the harness has none.
+    defines : tuple of str
+        Macros under which synthesis reads the cells. If there are some, they are read as synthesis does, and Yosys'
+        models stand for the primitives of the FPGA; else they are read as simulators do.
     """
 
     name: str
@@ -38,11 +41,12 @@ class Proof:
     engine: str = PDR
     depth: int = 0
     cover_depth: int = 24
+    defines: tuple[str, ...] = ()
 
     @property
     def streams(self) -> bool:
         """Whether it is of one cell with AXI4-Streams."""
-        return self.harness not in ("expert_mux", "dot")
+        return self.harness not in ("expert_mux", "dot") and not self.defines
 
     @property
     def bounded(self) -> bool:
@@ -190,4 +194,27 @@ NUMBER_DOTS = (
     ),
 )
 
-PROOFS = (*STREAMS, *NUMBERS, *THRESHOLDS, *WINDOWS, *MATVECS, *GATES, *UNIT, *SIGN_DOTS, *NUMBER_DOTS)
+#: What synthesis makes sums and comparisons of, for Xilinx' devices and for others.
+XILINX, PORTABLE = ("SYNTHESIS",), ("SYNTHESIS", "BX_PORTABLE")
+
+
+def primitive(name: str, harness: str, parameters: Mapping[str, int], defines: tuple[str, ...] = XILINX) -> Proof:
+    """A proof of a cell without registers: its first cycle is all of it."""
+    return Proof(name, harness, parameters, engine=BMC, depth=1, cover_depth=0, defines=defines)
+
+
+PRIMITIVES = (
+    *(
+        primitive(f"{cell}_{n}{suffix}", cell, {"N": n}, defines)
+        for cell, sizes in (("equal", (1, 2, 3, 4, 8, 12, 16, 24, 32, 36)), ("ones", (1, 2, 7, 8, 19, 20, 28, 36)))
+        for suffix, defines in (("", XILINX), ("_portable", PORTABLE))
+        for n in sizes
+    ),
+    *(
+        primitive(f"at_least_{w}{'' if signed else '_unsigned'}", "at_least", {"W": w, "SIGNED": signed})
+        for signed in (1, 0)
+        for w in (1, 2, 3, 8, 13, 18)
+    ),
+)
+
+PROOFS = (*STREAMS, *NUMBERS, *THRESHOLDS, *WINDOWS, *MATVECS, *GATES, *UNIT, *SIGN_DOTS, *NUMBER_DOTS, *PRIMITIVES)

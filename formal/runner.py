@@ -78,10 +78,26 @@ def _write_sources(proof: Proof, folder: Path, mutant: Mutant | None) -> list[st
 def _read(proof: Proof, files: list[str]) -> list[str]:
     """Yosys commands that read a harness and what is under it."""
     top = f"fv_{proof.harness}"
+    if proof.defines:
+        return _read_primitives(proof, files)
     parameters = [f"-G {name}={value}" for name, value in proof.parameters.items()]
     designs = [name for name in files if name.endswith(".sv")]
     # the WebAssembly build has one thread
     return [" ".join(["read_slang --threads 1 --top", top, *parameters, *designs]), f"prep -top {top}"]
+
+
+def _read_primitives(proof: Proof, files: list[str]) -> list[str]:
+    """The same with the front end of synthesis, primitives included; modules that synthesis keeps apart are joined."""
+    top = f"fv_{proof.harness}"
+    chosen = [f"-chparam {name} {value}" for name, value in proof.parameters.items()]
+    designs = [name for name in files if name.startswith("bx_") or name == f"{top}.sv"]
+    return [
+        " ".join(["read_verilog -sv -formal -defer", *(f"-D {name}" for name in proof.defines), *designs]),
+        "read_verilog +/xilinx/cells_sim.v",
+        " ".join(["hierarchy -top", top, *chosen]),
+        "setattr -mod -unset keep_hierarchy *",
+        f"prep -flatten -top {top}",
+    ]
 
 
 def _run(proof: Proof, mode: str, engine: str, depth: int, folder: Path, mutant: Mutant | None) -> tuple[str, str]:
