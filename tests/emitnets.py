@@ -17,7 +17,7 @@ from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.ops.topk import TopK
 from bitexpert.hw.ops.window_pool import WindowPool
-from bitexpert.hw.types import StreamType, uint_t
+from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
 
 HOSTILE = [
     "'; rm -rf ~ #",
@@ -112,4 +112,6 @@ def joined_net() -> Dataflow:
 def samples(graph: Dataflow, frames: int = 4) -> np.ndarray:
     kind = graph.type_of(graph.inputs[0])
     rng = np.random.default_rng(2)
+    if kind.element == BIPOLAR:
+        return 2 * rng.integers(0, 2, (frames, *kind.shape)) - 1
     return rng.integers(kind.element.min, kind.element.max + 1, (frames, *kind.shape))

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bitexpert.flow.board import load_board
 from bitexpert.flow.emit import emit_rtl
+from bitexpert.flow.fold import fold
 from bitexpert.flow.synth import rtl_sources
+from bitexpert.hw.graph import Dataflow, Node
+from bitexpert.hw.ops.matvec import MatVec
+from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.netlist_rung import netlist_design, primitives
 from bitexpert.sim.rtl import build_rtl, run_rtl, verilate
 from bitexpert.sim.toolchain import ToolError, run_tool
@@ -216,11 +221,20 @@ def test_a_primitive_without_a_model_is_refused():
         primitives(["LUT6", "URAM288"])
 
 
-@pytest.fixture(scope="module")
-def design(tmp_path_factory):
-    """A small network with every part of an expert layer, its RTL, and the netlist of that."""
+def unfolded_net() -> Dataflow:
+    """Signs times weights that are constants of the circuit, wide enough for two slices of a popcount."""
+    rng = np.random.default_rng(0)
+    x = StreamType(BIPOLAR, (4, 4, 64))
+    layer = MatVec(x, 2 * rng.integers(0, 2, (1, 1, 5, 64)) - 1)
+    graph = Dataflow((Node("matvec_0", layer, ("in_0",), ("out_0",)),), ("in_0",), ("out_0",))
+    return fold(graph, load_board("pynq-z2"), folding={"matvec_0": {"PE": 5, "SIMD": 64}})
+
+
+@pytest.fixture(scope="module", params=[folded_net, unfolded_net], ids=["experts", "constant_weights"])
+def design(request, tmp_path_factory):
+    """A network, its values and its netlist: every part of an expert layer, or a layer that is not folded."""
     folder = tmp_path_factory.mktemp("netlist")
-    graph = folded_net()
+    graph = request.param()
     emit_rtl(graph, folder / "rtl", "made by a test")
     sources = rtl_sources(folder / "rtl")
     result = synthesise(sources, "accelerator", "xc7", keep_instances=True, folder=folder / "synth")
