@@ -24,6 +24,7 @@ from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.matvec import SLICE_BITS, MatVec
 from bitexpert.hw.ops.threshold import Threshold
 from bitexpert.hw.types import BIPOLAR, StreamType
+from bitexpert.sim.usage import Usage
 from bitexpert.sim.yosys import synthesise
 from graphs import synthesise_graph, table
 
@@ -61,29 +62,29 @@ def dot_parameters(bits: int) -> dict[str, int]:
     return {"N": bits, "SLICE": SLICE_BITS, "SUM_W": bits.bit_length(), **signs}
 
 
-def dot(bits: int, family: str, folder: Path) -> tuple[int, int]:
-    """LUTs of the cell with one sum a cycle, and of a plain loop."""
+def dot(bits: int, family: str, folder: Path) -> tuple[Usage, Usage]:
+    """The cell with one sum a cycle, and a plain loop."""
     ours = synthesise([CELLS / f"{name}.sv" for name in DOT], "bx_dot", family, parameters=dot_parameters(bits))
     loop = folder / "loop.sv"
     loop.write_text(LOOP)
-    return ours.usage.lut, synthesise([loop], "plain", family, parameters={"N": bits}).usage.lut
+    return ours.usage, synthesise([loop], "plain", family, parameters={"N": bits}).usage
 
 
-def constant(bits: int, family: str, folder: Path) -> tuple[int, int]:
+def constant(bits: int, family: str, folder: Path) -> tuple[Usage, Usage]:
     """The same where the weights are constant."""
     word = int.from_bytes(np.random.default_rng(0).bytes(bits // 8 + 1)) >> 8 - bits % 8
     chosen = ", ".join(f".{name}({value})" for name, value in dot_parameters(bits).items())
     ours = f"bx_dot #({chosen}, .CONSTANT(1)) dot (.clk(clk), .enable(1'b1), .a(a), .b(x), .zero(1'b0), .sum(sum));"
     loop = f"plain #(.N({bits})) dot (.clk(clk), .a(a), .b(x), .sum(sum));"
-    luts = []
+    found = []
     for name, instance, sources in (
         ("ours", ours, [CELLS / f"{part}.sv" for part in DOT]),
         ("plain", loop, [folder / "loop.sv"]),
     ):
         top = folder / f"constant_{name}.sv"
         top.write_text(CONSTANT.format(bits=bits, sum_w=bits.bit_length(), word=word, dot=instance))
-        luts.append(synthesise([top, *sources], "constant", family).usage.lut)
-    return luts[0], luts[1]
+        found.append(synthesise([top, *sources], "constant", family).usage)
+    return found[0], found[1]
 
 
 def unfolded(family: str, folder: Path) -> int:
@@ -131,14 +132,13 @@ def main() -> None:
     rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for bits in BITS:
-            ours, loop = dot(bits, args.family, folder)
-            result[f"dot_{bits}"], result[f"loop_{bits}"] = ours / bits, loop / bits
-            rows.append([f"{bits} bits", ours, ours / bits, loop, loop / bits])
-        for bits in BITS:
-            ours, loop = constant(bits, args.family, folder)
-            result[f"constant_{bits}"], result[f"constant_loop_{bits}"] = ours / bits, loop / bits
-            rows.append([f"{bits} bits, constant weights", ours, ours / bits, loop, loop / bits])
+        for key, title, measure in (("dot", "xnor", dot), ("constant", "xnor with constant weights", constant)):
+            for bits in BITS:
+                ours, loop = measure(bits, args.family, folder)
+                result[f"{key}_{bits}"], result[f"{key}_{bits}_loop"] = ours.lut / bits, loop.lut / bits
+                result[f"{key}_{bits}_lc"], result[f"{key}_{bits}_loop_lc"] = ours.lc / bits, loop.lc / bits
+                figures = [ours.lut, ours.lut / bits, ours.lc / bits, loop.lut, loop.lut / bits, loop.lc / bits]
+                rows.append([f"{title}, {bits} bits", *figures])
         whole = unfolded(args.family, folder)
     cell = matvec(args.family)
     result["unfolded_16x64"] = whole / (UNFOLDED_ROWS * UNFOLDED_COLUMNS)
@@ -146,7 +146,8 @@ def main() -> None:
     if args.json:
         print(json.dumps(result, indent=1))
         return
-    print(table(f"xnor and popcount, {args.family}", ["", "LUT", "a bit", "loop: LUT", "a bit"], rows))
+    columns = ["popcount of", "LUT", "a bit", "LC a bit", "loop: LUT", "a bit", "LC a bit"]
+    print(table(f"{args.family}; LC: Yosys' estimate of LUTs after packing pairs of small ones", columns, rows))
     print(f"\nMatVec PE={PE} SIMD={SIMD}: {cell['luts']}, {cell['lut_per_mac']:.2f} LUT a MAC;")
     print(f"besides {cell['ff']} FF, {cell['lutram']} LUTs of memory, {cell['bram18']} BRAM18")
     size = f"{UNFOLDED_COLUMNS} columns and {UNFOLDED_ROWS} rows"
