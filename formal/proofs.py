@@ -31,7 +31,7 @@ class Proof:
         Cycles in which every cover statement must be reached; 0 if the harness has none.
     defines : tuple of str
         Macros under which synthesis reads the cells. If there are some, they are read as synthesis does, and Yosys'
-        models stand for the primitives of the FPGA; else they are read as simulators do.
+        models stand for the primitives of the FPGA; else they are read in their portable form.
     """
 
     name: str

@@ -82,8 +82,9 @@ def _read(proof: Proof, files: list[str]) -> list[str]:
         return _read_primitives(proof, files)
     parameters = [f"-G {name}={value}" for name, value in proof.parameters.items()]
     designs = [name for name in files if name.endswith(".sv")]
-    # the WebAssembly build has one thread
-    return [" ".join(["read_slang --threads 1 --top", top, *parameters, *designs]), f"prep -top {top}"]
+    # the WebAssembly build has one thread; this front end defines SYNTHESIS
+    words = ["read_slang --threads 1 -D BX_PORTABLE --top", top, *parameters, *designs]
+    return [" ".join(words), f"prep -top {top}"]
 
 
 def _read_primitives(proof: Proof, files: list[str]) -> list[str]:
