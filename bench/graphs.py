@@ -14,6 +14,7 @@ from bitexpert.flow.fold import fold
 from bitexpert.flow.synth import rtl_sources
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.add import Add
+from bitexpert.hw.ops.base import Operator
 from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
@@ -21,6 +22,7 @@ from bitexpert.hw.ops.matvec import MatVec
 from bitexpert.hw.ops.pool import Pool
 from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.ops.threshold import Threshold
+from bitexpert.hw.ops.topk import TopK
 from bitexpert.hw.types import BIPOLAR, StreamType, uint_t
 from bitexpert.sim.rtl import RtlRun, build_rtl, run_rtl
 from bitexpert.sim.usage import Usage
@@ -31,6 +33,7 @@ __all__ = [
     "expert_layer",
     "plain_or_copied_layer",
     "random_frames",
+    "random_network",
     "residual_block",
     "simulate_rtl",
     "small_network",
@@ -185,6 +188,57 @@ def dense_network(folding: Folding) -> Dataflow:
         kind, stream = threshold.outputs[0], f"threshold_{i}_out"
     nodes.append(Node("matvec_3", MatVec(kind, _signs(rng, 1, 1, 10, 64)), (stream,), ("matvec_3_out",)))
     return fold(Dataflow(tuple(nodes), ("in_0",), ("matvec_3_out",)), load_board("pynq-z2"), folding=folding)
+
+
+def random_network(seed: int) -> Dataflow:
+    """A network like those that are trained, not folded: convolutions of bits, some with experts, groups or copies.
+
+    Pixels -> 2 to 4 convolutions with their thresholds and pools -> MatVec -> the largest. Sizes are random.
+    """
+    rng = np.random.default_rng(seed)
+    size, stream = int(rng.choice([16, 24, 32])), "in_0"
+    kind = StreamType(uint_t(8), (size, size, int(rng.choice([1, 3]))))
+    nodes: list[Node] = []
+
+    def then(op: Operator, name: str, *more: str) -> str:
+        nodes.append(Node(name, op, (stream, *more), (f"{name}_out",)))
+        return f"{name}_out"
+
+    for i in range(int(rng.integers(2, 5))):
+        bits, size = kind.element == BIPOLAR, kind.shape[0]
+        experts = int(rng.choice([1, 2, 4])) if bits else 1
+        token: tuple[str, ...] = ()
+        if experts > 1:
+            gate = Gate(kind, rng.integers(-15, 16, (experts, kind.shape[2])), rng.integers(-50, 51, experts))
+            nodes += [
+                Node(f"fork_{i}", Fork(kind, 2), (stream,), (f"kept_{i}", f"seen_{i}")),
+                Node(f"gate_{i}", gate, (f"seen_{i}",), (f"choice_{i}",)),
+                Node(
+                    f"hold_{i}", FrameHold(kind, experts, 2), (f"kept_{i}", f"choice_{i}"), (f"held_{i}", f"bank_{i}")
+                ),
+            ]
+            stream, token = f"held_{i}", (f"bank_{i}",)
+        groups = int(rng.choice([1, 1, 4])) if bits else 1
+        pad = (1, 1, 1, 1) if rng.random() < 0.7 or size < 6 else (0, 0, 0, 0)
+        window = SlidingWindow(kind, (3, 3), padding=pad, groups=groups)
+        rows = int(rng.choice([16, 24, 32, 48, 64]))
+        weights = _signs(rng, experts, groups, rows // groups, 9 * kind.shape[2] // groups)
+        stream = then(window, f"window_{i}")
+        matvec = MatVec(window.outputs[0], weights, tap=window.tap)
+        stream = then(matvec, f"matvec_{i}", *token)
+        sums, copies = matvec.outputs[0], int(rng.choice([1, 1, 2]))
+        spread = int(4 * np.sqrt(weights.shape[3])) if bits else sums.element.max // 4
+        limits = rng.integers(-spread, spread + 1, (copies, rows)).clip(sums.element.min, sums.element.max)
+        threshold = Threshold(sums, limits, rng.integers(0, 2, (copies, rows)).astype(bool))
+        stream, kind = then(threshold, f"threshold_{i}"), threshold.outputs[0]
+        if kind.shape[0] >= 8:
+            pool = Pool(kind, (2, 2))
+            stream, kind = then(pool, f"pool_{i}"), pool.outputs[0]
+    flat = StreamType(kind.element, (1, 1, kind.elements))
+    scores = MatVec(flat, _signs(rng, 1, 1, 10, kind.elements))
+    stream = then(scores, "matvec_out")
+    stream = then(TopK(scores.outputs[0], 1), "topk_0")
+    return Dataflow(tuple(nodes), ("in_0",), (stream,))
 
 
 def random_frames(graph: Dataflow, count: int) -> np.ndarray:

@@ -1,16 +1,26 @@
-"""FPGA resources of an operator, and the rules for memories."""
+"""FPGA resources of an operator: its terms, counted by its structure, weighted with fitted factors.
+
+A term is something that an operator has a countable amount of: bits of a popcount, of an accumulator, of counters.
+How many LUTs and flip-flops one of it takes was fitted to synthesis by ``bench/resource_fit.py`` and stands in
+``resource_factors.json``. Memories follow rules (hw/memories.py).
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
-__all__ = ["Resources", "memory", "srl_or_memory"]
+from ..errors import BitexpertError
 
-# Depth x width shapes of one 18 Kbit block RAM (7-series and UltraScale+, simple dual port).
-BRAM18_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
-# A memory of at most this many words goes to LUTRAM: a RAM32M holds 32 x 6 bits in 4 LUTs, a RAM64M 64 x 3.
-LUTRAM_DEPTH = 64
+__all__ = ["FACTORS", "Factors", "Resources", "Terms", "bits_for", "read_factors", "weighted", "wrapping_bits"]
+
+#: Kind of operator -> "lut" or "ff" -> term -> LUTs or flip-flops that one of it takes.
+Factors = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+FACTORS = Path(__file__).with_name("resource_factors.json")
 
 
 @dataclass(frozen=True)
@@ -32,24 +42,80 @@ class Resources:
         return {f.name: math.ceil(getattr(self, f.name)) for f in fields(self)}
 
 
-def memory(depth: int, width: int) -> Resources:
-    """A memory with one write and one registered read port (or a ROM).
+@dataclass(frozen=True)
+class Terms:
+    """What an operator consists of.
 
     Parameters
     ----------
-    depth : int
-        Words.
-    width : int
-        Bits a word.
+    lut, ff : mapping of str to float
+        Term -> how much there is of it; each has a factor in ``resource_factors.json``. The term ``cell``, one of
+        which every operator has, is added.
+    rest : Resources
+        What needs no factor: LUTRAM, block RAM, DSPs.
     """
-    if depth <= LUTRAM_DEPTH:
-        per_lut = 1.5 if depth <= 32 else 0.75  # bits of width a LUT holds
-        return Resources(lutram=math.ceil(width / per_lut), ff=width)
-    return Resources(bram18=min(math.ceil(depth / d) * math.ceil(width / w) for d, w in BRAM18_SHAPES))
+
+    lut: Mapping[str, float] = field(default_factory=dict)
+    ff: Mapping[str, float] = field(default_factory=dict)
+    rest: Resources = Resources()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lut", {"cell": 1, **self.lut})
+        object.__setattr__(self, "ff", {"cell": 1, **self.ff})
 
 
-def srl_or_memory(depth: int, width: int) -> Resources:
-    """A FIFO's storage: shift registers up to 32 words, else a memory."""
-    if depth <= 32:
-        return Resources(lutram=width * (1 if depth > 1 else 0), ff=width)
-    return memory(depth, width)
+def bits_for(count: int) -> int:
+    """Bits that number ``count`` things: 0 for one."""
+    return (count - 1).bit_length()
+
+
+def wrapping_bits(count: int) -> int:
+    """Bits of a counter of ``count`` values that has to be compared with the last one: 0 where it wraps by itself."""
+    return bits_for(count) if count & (count - 1) else 0
+
+
+def read_factors(path: Path = FACTORS) -> Factors:
+    """The fitted factors.
+
+    Raises
+    ------
+    BitexpertError
+        The file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BitexpertError(f"cannot read the resource model {path}: {error}; install bitexpert again") from None
+
+
+_FACTORS = read_factors()
+
+
+def weighted(kind: str, terms: Terms, factors: Factors = _FACTORS) -> Resources:
+    """The resources of an operator.
+
+    Parameters
+    ----------
+    kind : str
+        Of the operator.
+    terms : Terms
+    factors : Factors
+        Default: the fitted ones.
+
+    Raises
+    ------
+    BitexpertError
+        A term without a factor.
+    """
+
+    def total(resource: str, amounts: Mapping[str, float]) -> float:
+        known = factors.get(kind, {}).get(resource, {})
+        missing = sorted(set(amounts) - set(known))
+        if missing:
+            raise BitexpertError(
+                f"the resource model has no {resource} factor for {missing[0]} of {kind}; fit it again with"
+                " bench/resource_fit.py"
+            )
+        return sum(known[name] * amount for name, amount in amounts.items())
+
+    return Resources(lut=total("lut", terms.lut), ff=total("ff", terms.ff)) + terms.rest

@@ -176,10 +176,10 @@ def _script(
 
 
 def _constant(value: int | str) -> str:
-    """A parameter's value; a text goes as the bits of its characters, the only form that Yosys takes here."""
+    """A parameter's value; a text or a negative number goes as its bits, the only form that Yosys takes here."""
     if isinstance(value, str):
         return f"{8 * len(value)}'h{value.encode('ascii').hex()}"
-    return str(value)
+    return str(value) if value >= 0 else f"32'sh{value & 0xFFFFFFFF:08x}"
 
 
 def _result(scratch: Path, top: str, family: str, keep_instances: bool, seconds: float) -> Synthesis:

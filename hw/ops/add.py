@@ -10,24 +10,31 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Pipe, Process
 from ..types import BIPOLAR, Element, StreamType, int_for
 from .base import Folding, Operator, OperatorError, divisors, require
 
-__all__ = ["KINDS", "LARGEST_GAIN", "Add", "product"]
+__all__ = ["DSP_BITS", "KINDS", "LARGEST_GAIN", "Add", "product"]
 
 LARGEST_GAIN = 1 << 15
+DSP_BITS = 9  # of the narrowest product that Yosys makes a DSP
 KINDS = {"bipolar": 0, "uint": 1, "int": 2}  # parameter of the RTL
 
 
-def product(element: Element, gain: int) -> Resources:
-    """A product with a constant and its register: an adder for each digit of the gain but one, its digits -1, 0, 1."""
-    if element == BIPOLAR:
-        return Resources(ff=1)
-    factor = abs(gain)
+def product(element: Element, factor: int) -> Resources:
+    """LUTs or DSP of a product with a positive constant.
+
+    Yosys makes it a DSP from 9 bits on, and otherwise an adder for each digit of the factor but one, its digits -1, 0
+    and 1. (The cells ask for no DSP, which Vivado heeds.)
+    """
+    if element == BIPOLAR or factor & (factor - 1) == 0:
+        return Resources()
+    width = element.bits + factor.bit_length() + (element.kind == "int")  # the factor then has a sign, too
+    if width >= DSP_BITS and element.bits > 1:
+        return Resources(dsp=1)
     adders = (factor ^ 3 * factor).bit_count() - 1  # digits other than 0 of the non-adjacent form, but one
-    return Resources(lut=adders * element.bits, ff=element.bits + (factor - 1).bit_length())
+    return Resources(lut=adders * element.bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +152,26 @@ class Add(Operator):
             "OUT_W": self.element.bits,
         }
 
-    def resources(self, folding: Folding) -> Resources:
-        """Estimate: an adder and the products; LUTs within 35 %, FFs within 5 % of Yosys 0.70 at PE 8."""
-        adders = 2 if max(self.gains) < 0 else 1  # two negated terms take one more
-        total = Resources(lut=4, ff=self.latency)
-        for _ in range(folding["PE"]):
-            total += Resources(lut=adders * self.element.bits, ff=self.element.bits)
-            if self.latency > 1:
-                total += product(self.first.element, self.gains[0]) + product(self.second.element, self.gains[1])
-        return total
+    def terms(self, folding: Folding) -> Terms:
+        pe, bits = folding["PE"], self.element.bits
+        factors = [(stream.element, abs(gain)) for stream, gain in zip(self.inputs, self.gains, strict=True)]
+        products = [product(x, factor) for x, factor in factors]
+        registers = sum(
+            x.bits + bits_for(factor)
+            for (x, factor), p in zip(factors, products, strict=True)
+            if x != BIPOLAR and not p.dsp
+        )
+        pairs = all(stream.element == BIPOLAR for stream in self.inputs)  # a sum has three values
+        return Terms(
+            lut={
+                "sum bits": 0 if pairs else pe * bits,
+                "negated sum bits": 0 if pairs or max(self.gains) > 0 else pe * bits,
+                "sums of bits": pe if pairs else 0,
+                "product bits": pe * sum(p.lut for p in products),
+            },
+            ff={"sum bits": pe * bits, "product bits": pe * registers if self.latency > 1 else 0},
+            rest=Resources(dsp=pe * sum(p.dsp for p in products)),
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_add", self._parameters(folding), inputs=("s0_axis", "s1_axis"))

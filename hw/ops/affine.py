@@ -10,9 +10,10 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, Memory, RtlCell, pack_words
-from ..resources import Resources, memory
+from ..memories import cell_rom, rom_terms
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Process, pipeline
-from ..types import Element, StreamType, int_for
+from ..types import BIPOLAR, Element, StreamType, int_for
 from .add import KINDS, LARGEST_GAIN, product
 from .base import Folding, Operator, OperatorError, divisors, require
 
@@ -120,15 +121,23 @@ class Affine(Operator):
             "OUT_W": self.element.bits,
         }
 
-    def resources(self, folding: Folding) -> Resources:
-        """Estimate: product, adder, offset memory; LUTs within 20 %, FFs within 5 % of Yosys 0.70 at PE 8."""
-        pe, bits = folding["PE"], self.element.bits
-        words = self.stream.shape[2] // pe
-        counter = (words - 1).bit_length()
-        total = Resources(lut=1.5 * counter + 2, ff=counter + 2)
-        for _ in range(pe):
-            total += Resources(lut=bits, ff=bits) + product(self.stream.element, self.gain)
-        return total + (memory(words, pe * self._offset_bits) if words > 1 else Resources())
+    def terms(self, folding: Folding) -> Terms:
+        pe, bits, x = folding["PE"], self.element.bits, self.stream.element
+        words, factor = self.stream.shape[2] // pe, abs(self.gain)
+        made, offsets = product(x, factor), cell_rom(words, pe * self._offset_bits)
+        counter = bits_for(words)
+        term = 0 if made.dsp else pe * (1 if x == BIPOLAR else x.bits + bits_for(factor))
+        return Terms(
+            lut={
+                "sum bits": pe * bits if words > 1 else 0,
+                "sum bits, constant offset": 0 if words > 1 else pe * bits,
+                "product bits": pe * made.lut,
+                **rom_terms(words, offsets.lut),
+                "counter bits": counter,
+            },
+            ff={"sum bits": pe * bits, "product bits": term, "offset ROM": offsets.ff, "counter bits": counter},
+            rest=Resources(bram18=offsets.bram18, dsp=pe * made.dsp),
+        )
 
     def _offset_memory(self, folding: Folding) -> Memory:
         """A word for each beat of a pixel."""

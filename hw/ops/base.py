@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Resources, Terms, weighted
 from ..timing import Channel, Process
 from ..types import Element, StreamType
 
@@ -106,8 +106,12 @@ class Operator(ABC):
         """The cell's processes in the cycle model (see hw/timing.py), exact to the cycle."""
 
     @abstractmethod
+    def terms(self, folding: Folding) -> Terms:
+        """What the cell consists of, for the resource model (hw/resources.py)."""
+
     def resources(self, folding: Folding) -> Resources:
-        """Estimated resources."""
+        """Estimated resources, as Yosys synthesises the cell."""
+        return weighted(self.kind, self.terms(folding))
 
     @abstractmethod
     def rtl(self, folding: Folding) -> RtlCell:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms, bits_for
 from ..timing import Channel, Pipe, Process
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, OperatorError, divisors, require
@@ -123,11 +123,15 @@ class Concat(Operator):
             "OUT_W": self.element.bits,
         }
 
-    def resources(self, folding: Folding) -> Resources:
-        """Count: a LUT a bit chooses and converts; Yosys 0.70 needs up to 40 % less where elements differ."""
-        bits = self.outputs[0].beat_bits(folding["PE"])
-        counter = (sum(self._turns(folding)) - 1).bit_length()
-        return Resources(lut=bits + 1.5 * counter + 4, ff=bits + counter + 1)
+    def terms(self, folding: Folding) -> Terms:
+        pe, streams = folding["PE"], (self.first.element, self.second.element)
+        counter = bits_for(sum(self._turns(folding)))
+        # the upper bits are a sign on both sides, or 0 on one
+        bits = pe * min(self.element.bits, max(x.bits for x in streams) + 1)
+        return Terms(
+            lut={"chosen bits": bits, "counter bits": counter},
+            ff={"bits": pe * self.element.bits, "counter bits": counter},
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_concat", self._parameters(folding), inputs=("s0_axis", "s1_axis"))

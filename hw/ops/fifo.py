@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources, srl_or_memory
+from ..memories import ram
+from ..resources import Resources, Terms, bits_for, wrapping_bits
 from ..timing import Channel, Process
 from ..types import StreamType
 from .base import Folding, Operator, require
@@ -63,10 +64,20 @@ class Fifo(Operator):
     ) -> list[Process]:
         raise TypeError("a Fifo is a Channel in the cycle model")
 
-    def resources(self, folding: Folding) -> Resources:
-        width = self.stream.beat_bits(self.per_beat)
-        pointer = self.depth.bit_length()
-        return Resources(lut=3 * pointer + 4 + width, ff=3 * pointer + 3 + width) + srl_or_memory(self.depth - 1, width)
+    def terms(self, folding: Folding) -> Terms:
+        width, words = self.stream.beat_bits(self.per_beat), self.depth - 1
+        storage = ram(words, width)
+        inside = {"pointer bits": 2 * bits_for(words), "count bits": self.depth.bit_length()}
+        return Terms(
+            lut={
+                "chosen bits": width,
+                "storage": storage.lut,
+                "wrapping pointer bits": 2 * wrapping_bits(words),
+                **inside,
+            },
+            ff={"bits": width, "storage": storage.ff, **inside},
+            rest=Resources(lutram=storage.lutram, bram18=storage.bram18),
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_fifo", {"W": self.stream.beat_bits(self.per_beat), "DEPTH": self.depth})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms
 from ..timing import Channel, Process
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
@@ -81,9 +81,8 @@ class Fork(Operator):
 
         return [*(copy(out) for out in outs), take()]
 
-    def resources(self, folding: Folding) -> Resources:
-        # a copy: its valid (1 LUT), its flag and the flag's next value; ready is one AND over all
-        return Resources(lut=2 * self.copies + self.copies / 3, ff=self.copies)
+    def terms(self, folding: Folding) -> Terms:
+        return Terms(lut={"copies": self.copies}, ff={"copies": self.copies})
 
     def rtl(self, folding: Folding) -> RtlCell:
         parameters = {"W": self.stream.beat_bits(folding["PE"]), "COPIES": self.copies}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms, bits_for
 from ..timing import Channel, Process
 from ..types import StreamType, uint_t
 from .base import Folding, Operator, divisors, require
@@ -118,10 +118,10 @@ class FrameHold(Operator):
 
         return [fill(), tokens(), release()]
 
-    def resources(self, folding: Folding) -> Resources:
-        pe = folding["PE"]
-        count = (self.stream.beats(pe) - 1).bit_length()
-        return Fifo(self.stream, pe, self.depth).resources({}) + Resources(lut=1.5 * count + 6, ff=count + 2)
+    def terms(self, folding: Folding) -> Terms:
+        held = Fifo(self.stream, folding["PE"], self.depth).terms({})
+        counter = {"counter bits": bits_for(self.stream.beats(folding["PE"]))}
+        return Terms(lut={**held.lut, **counter}, ff={**held.ff, **counter}, rest=held.rest)
 
     def rtl(self, folding: Folding) -> RtlCell:
         pe = folding["PE"]

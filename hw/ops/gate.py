@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
-from ..resources import Resources, memory
+from ..memories import line, multiplexer, rom, rom_terms
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Pipe, Process, fill
 from ..types import StreamType, uint_t
+from .add import DSP_BITS
 from .base import Folding, Operator, divisors, require
 
 __all__ = ["Gate"]
@@ -200,27 +202,52 @@ class Gate(Operator):
 
         return [fill(ins[0], sums, beats, frames), layer()]
 
-    def resources(self, folding: Folding) -> Resources:
+    def terms(self, folding: Folding) -> Terms:
         pe = folding["PE"]
         words = self.stream.shape[2] // pe
         lanes, elements = self.layer_folding(folding)
         steps, z, sums = self._steps(folding), self._layer_bits, pe * self.sum_bits
-        # two sets of sums, read asynchronously: registers for one word, else LUTRAM of 32 or 64 words
-        if words == 1:
-            sets = Resources(lut=2 * sums, ff=2 * sums)
-        else:
-            sets = Resources(lutram=2 * sums * (1 / 1.5 if words <= 32 else 4 / 3 * -(-words // 64)))
-            sets += Resources(lut=2 * sums * (-(-words // 64) - 1) / 3)
-        adders = Resources(lut=sums + elements * self.sum_bits * (pe // elements) / 2)
-        # a multiplier and its register are a DSP; the adder tree is little wider than a product
-        multiplier = Resources(dsp=-(-(self.sum_bits + 1) // 25) * -(-self.weight_bits // 18))
-        tree = (elements - 1) * min(z, self.sum_bits + self.weight_bits + 2)
-        layer = Resources(lut=lanes * (tree + 2.5 * z), ff=lanes * (tree + 2 * z) + elements * self.sum_bits)
-        for _ in range(lanes * elements):
-            layer += multiplier
-        counters = self.stream.elements.bit_length() + 2 * steps.bit_length()
-        tables = memory(steps, lanes * elements * self.weight_bits) + memory(self.experts // lanes, lanes * z)
-        return sets + adders + layer + tables + Resources(lut=1.5 * counters + 8, ff=counters + 20)
+        sets = line(words, sums)
+        passes = self.experts // lanes
+        weights, biases = rom(steps, lanes * elements * self.weight_bits), rom(passes, lanes * z)
+        is_dsp = min(self.sum_bits, self.weight_bits) > 1 and self.sum_bits + self.weight_bits >= DSP_BITS
+        product = self.sum_bits + self.weight_bits
+        parts = pe // elements
+        flags = 1 + (elements > 1)  # shift registers: the last step of a pass, and the first one if it travels far
+        counters = sum(bits_for(n) for n in (words, self._pixels, parts, passes, steps))
+        # a multiplier and its registers are a DSP
+        tree = lanes * (elements - 1) * min(z, product + bits_for(elements))
+        return Terms(
+            lut={
+                "sum bits": sums,
+                "sets": 2 * sets.lut,
+                "chosen bits": elements * self.sum_bits * multiplexer(parts),
+                "product bits": 0 if is_dsp else lanes * elements * product,
+                "tree bits": tree,
+                "score bits": lanes * z,
+                "chain bits": (lanes - 1) * z,
+                "best bits": z if passes > 1 else 0,
+                **rom_terms(steps, weights.lut),
+                "bias ROM": biases.lut,
+                "counter bits": counters,
+            },
+            ff={
+                "sets": 2 * sets.ff,
+                "tree bits": tree,
+                "score bits": lanes * z,
+                "chain bits": lanes * (lanes - 1) / 2 * z,
+                "best bits": z if passes > 1 else 0,
+                "operand bits": 0 if is_dsp else elements * self.sum_bits + lanes * elements * product,
+                "tables": weights.ff + biases.ff,
+                "counter bits": counters,
+                "stages": self._stages(folding) * (2 + bits_for(passes)),
+            },
+            rest=Resources(
+                lutram=2 * sets.lutram + flags,
+                bram18=weights.bram18 + biases.bram18,
+                dsp=lanes * elements if is_dsp else 0,
+            ),
+        )
 
     def _tables(self, folding: Folding) -> tuple[Memory, Memory]:
         """Weights, a word a step (element innermost, then expert), and biases, a word a group of experts."""

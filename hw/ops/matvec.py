@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
-from ..resources import Resources, memory
+from ..memories import LOGIC_ROM_WORDS, cell_rom, ram, rom_terms
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Pipe, Process
 from ..types import BIPOLAR, Element, StreamType, int_for, uint_t
 from .base import Folding, Operator, OperatorError, divisors, require
@@ -19,10 +20,19 @@ __all__ = ["MatVec"]
 # Products whose sum is formed in one cycle (parameter SLICE of the RTL); wider beats take one stage more.
 SLICE_BITS = 36
 SLICE_NUMBERS = 4
+LUT_INPUTS = 6
+# A window of at most this many beats is always read from its buffer.
+WINDOW_DEPTH = 64
 # Modules inside bx_matvec.
 _PARTS = ("bx_rom", "bx_lut_rom", "bx_dot", "bx_equal", "bx_equal_three", "bx_ones", "bx_sum_ones", "bx_add_ones")
 # Widest word of a table in Vitis HLS
 HLS_WORD = 4096
+
+
+def _equal_luts(pairs: int) -> int:
+    """LUTs of bx_equal: two for three pairs, then six carry-chain LUTs for each six of the ones and twos."""
+    triples = -(-pairs // 3)
+    return pairs if pairs < 3 else 2 * triples + 6 * -(-(triples - 1) // 6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +202,13 @@ class MatVec(Operator):
         nf, sf = self._folds(folding)
         return self.pixels * self.groups * nf * sf
 
+    @property
+    def _counts(self) -> bool:
+        """Whether a product is an xnor and a sum counts bits."""
+        return self.stream.element == BIPOLAR and self.weight_bits == 1
+
     def _slice(self) -> int:
-        return SLICE_BITS if self.stream.element == BIPOLAR and self.weight_bits == 1 else SLICE_NUMBERS
+        return SLICE_BITS if self._counts else SLICE_NUMBERS
 
     def _factors(self) -> tuple[int, int, int]:
         """Of a product: digits (base 4) and bits of the factor that is read by digits, bits of the other one."""
@@ -241,35 +256,67 @@ class MatVec(Operator):
         return [fire()]
 
     # -- hardware -------------------------------------------------------------------------------
-    def resources(self, folding: Folding) -> Resources:
-        """Estimate, fitted to the LCs that Yosys 0.70 counts for this cell without DSPs.
-
-        Within 6 % with +-1 weights (PE 4..8, SIMD 3..64), within 20 % with others (PE 2..4, SIMD 3..16, 2 to 16 bits;
-        30 % too many where the inputs are 0 or 1).
-        Products are made of LUTs.
-        """
+    def terms(self, folding: Folding) -> Terms:
         nf, sf = self._folds(folding)
-        pe, simd, bits = folding["PE"], folding["SIMD"], self.stream.element.bits
-        acc, beat, wide = self.element.bits, self.stream.beat_bits(simd), self.weight_bits
-        slices = -(-simd // self._slice())
-        part = bits + wide - 1 + min(simd, self._slice()).bit_length()  # width of a slice's sum
-        total = bits + wide - 1 + simd.bit_length()  # width of a beat's sum
-        terms, by, other = self._factors()
-        if self.stream.element == BIPOLAR and wide == 1:
-            products = 1.45 * simd  # xnor and popcount
-        else:
-            product = 1.2 * terms * (other + 1.5) if terms > 1 else (1.1 if by == 1 else 2) * (other + 1)
-            products = simd * product + total * (slices - 1)
-        counters = sf.bit_length() + nf.bit_length() + self.groups.bit_length()
-        registers = slices * part + (total if slices > 1 else 0) + (simd * (bits + wide) if terms > 1 else 0)
-        logic = Resources(
-            lut=pe * (products + acc) + (beat / 2 if nf > 1 else 0) + 2 * counters + 20,
-            ff=pe * (registers + acc) + 2 * beat + 2 * counters + 20,
+        pe, simd = folding["PE"], folding["SIMD"]
+        acc, beat = self.element.bits, self.stream.beat_bits(simd)
+        words = self.banks * self.groups * nf * sf
+        weights = cell_rom(words, pe * simd * self.weight_bits)
+        window = ram(sf, beat) if nf > 1 and sf > 1 else Resources(ff=beat)
+        arrives = 0 if nf > 1 and sf <= WINDOW_DEPTH else beat  # beside the window
+        counters = {
+            "position bits": sum(bits_for(n) for n in (sf, nf, self.groups, self.pixels)),
+            "address bits": bits_for(words),
+            "bank bits": bits_for(words) if self.banks > 1 else 0,
+        }
+        in_luts = weights.lut if words <= LOGIC_ROM_WORDS else 0
+        lut, ff = self._product_terms(folding)
+        return Terms(
+            lut={
+                **{name: pe * amount for name, amount in lut.items()},
+                "accumulator bits": pe * acc,
+                "accumulator bits of numbers": 0 if self._counts else pe * acc,
+                # with banks, synthesis repeats the choice of the address for every bit
+                **rom_terms(words, in_luts if self.banks == 1 else 0),
+                **rom_terms(words, in_luts if self.banks > 1 else 0, "ROM of banks"),
+                "block RAM rows": weights.lut - in_luts,
+                "window": window.lut + (beat if nf > 1 and arrives else 0),
+                **counters,
+            },
+            ff={
+                **{name: pe * amount for name, amount in ff.items()},
+                "accumulator bits": pe * acc,
+                # the first register is the memory's own where that is block RAM
+                "weights": 2 * weights.ff if words <= LOGIC_ROM_WORDS else pe * simd * self.weight_bits,
+                "window": window.ff + (2 * arrives if nf > 1 else arrives),
+                **counters,
+            },
+            rest=Resources(lutram=window.lutram + (2 if sf > 1 else 0), bram18=window.bram18 + weights.bram18),
         )
-        weights = memory(self.banks * self.groups * nf * sf, pe * simd * wide)
-        window = memory(sf, beat) if nf > 1 else Resources()
-        # the second register of the weights is block RAM's own
-        return logic + weights + window + Resources(ff=0 if weights.bram18 else pe * simd * wide)
+
+    def _product_terms(self, folding: Folding) -> tuple[dict[str, float], dict[str, float]]:
+        """Terms of a row's products and their sum: LUTs, flip-flops."""
+        simd, step = folding["SIMD"], self._slice()
+        sizes = [min(step, simd - at) for at in range(0, simd, step)]
+        terms, by, other = self._factors()
+        popcount = summed = products = 0
+        if self._counts:
+            part, total, popcount = sizes[0].bit_length(), simd.bit_length(), sum(map(_equal_luts, sizes))
+        else:
+            part, total = by + other + bits_for(sizes[0]), by + other + bits_for(simd)
+            # few bits in all: a LUT for each bit of the sum
+            adders = [1 if terms == 1 and n * (by + other) <= LUT_INPUTS else n - (terms > 1) for n in sizes]
+            summed = sum(adders) * part
+            products = simd * (by + other) if terms > 1 else 0
+        slices = len(sizes)
+        lut: dict[str, float] = {
+            "popcount": popcount,
+            "summed bits": summed,
+            "digit bits": simd * terms * (other + 2) if terms > 1 else 0,
+            "slice bits": (slices - 1) * total,
+        }
+        ff: dict[str, float] = {"part bits": slices * part + (total if slices > 1 else 0), "product bits": products}
+        return lut, ff
 
     def _weight_memory(self, folding: Folding, rows: int) -> Memory:
         """Words of ``rows`` rows each: all PE of a fold, or one."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..memories import line
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Process, pipeline
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
@@ -128,23 +129,25 @@ class Pool(Operator):
             "SIGNED": int(self.stream.element.kind == "int"),
         }
 
-    def resources(self, folding: Folding) -> Resources:
+    def terms(self, folding: Folding) -> Terms:
         pe, bits = folding["PE"], self.element.bits
         words, (kh, kw) = self.stream.shape[2] // pe, self.kernel
-        # partial results: asynchronous read, so registers or LUTRAM, 32 words x 6 bits or 64 x 3 in 4 LUTs
         depth = words * (self.out_size[1] if kh > 1 else 1) if kh * kw > 1 else 0
-        line = Resources()
-        if depth == 1:
-            line = Resources(ff=pe * bits)
-        elif depth:
-            blocks = -(-depth // 64)
-            line = Resources(lutram=pe * bits * (1 / 1.5 if depth <= 32 else 4 / 3 * blocks))
-            line += Resources(lut=pe * bits * (blocks - 1) / 3)
-        # OR or add with the choice of the first tap: a LUT a bit; a maximum compares and then chooses
-        per_bit = 1.5 if self.mode == "max" and bits > 1 else 1.0
         positions = (words, kh, kw, *self.stream.shape[:2], max(depth, 1))
-        counters = sum((n - 1).bit_length() for n in positions)
-        return line + Resources(lut=per_bit * pe * bits + 1.5 * counters + 8, ff=pe * bits + counters + 3)
+        counters = sum(bits_for(n) for n in positions)
+        results = line(depth, pe * bits) if depth else Resources()
+        # OR and add take a LUT a bit with the choice of the first tap; a maximum compares and then chooses
+        compared = self.mode == "max" and bits > 1
+        return Terms(
+            lut={
+                "compared bits": pe * bits if compared else 0,
+                "combined bits": 0 if compared else pe * bits,
+                "results so far": results.lut,
+                "counter bits": counters,
+            },
+            ff={"bits": pe * bits, "results so far": results.ff, "counter bits": counters},
+            rest=Resources(lutram=results.lutram),
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_pool", self._parameters(folding))

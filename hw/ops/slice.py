@@ -10,7 +10,7 @@ from numbers import Integral
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms, bits_for
 from ..timing import Channel, Process, pipeline
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
@@ -89,10 +89,9 @@ class Slice(Operator):
             "STOP": self.stop // pe,
         }
 
-    def resources(self, folding: Folding) -> Resources:
-        """Count: the register, a counter, the handshake."""
-        bits, counter = self.stream.beat_bits(folding["PE"]), (self.stream.shape[2] // folding["PE"] - 1).bit_length()
-        return Resources(lut=counter + 3, ff=bits + counter + 2)
+    def terms(self, folding: Folding) -> Terms:
+        bits, counter = self.stream.beat_bits(folding["PE"]), bits_for(self.stream.shape[2] // folding["PE"])
+        return Terms(lut={"counter bits": counter}, ff={"bits": bits, "counter bits": counter})
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_slice", self._parameters(folding))

@@ -10,7 +10,8 @@ from numbers import Real
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources, memory
+from ..memories import ram
+from ..resources import Resources, Terms, bits_for, wrapping_bits
 from ..timing import Channel, Pipe, Process, fill
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
@@ -296,22 +297,41 @@ class SlidingWindow(Operator):
             "ROWS": self.rows,
         }
 
-    def resources(self, folding: Folding) -> Resources:
+    def terms(self, folding: Folding) -> Terms:
         height, width, channels = self.stream.shape
-        bits = folding["SIMD"] * self.stream.element.bits
+        bits, rows, padded = folding["SIMD"] * self.stream.element.bits, self.rows, any(self.padding)
         words = width * channels // folding["SIMD"]
-        ring = memory(self.rows * words, bits)
-        address = (self.rows * words - 1).bit_length()
-        # reader: word, kernel row and column, group, output column and row; writer: word of the row
-        positions = (self.tap // folding["SIMD"], *self.kernel, self.groups, *self.out_size[::-1], words)
-        counters = sum((n - 1).bit_length() for n in positions) + 2 * (self.rows + 1).bit_length()
-        inside = (width.bit_length() + height.bit_length() + 2) if any(self.padding) else 0
-        # an address is stepped by an adder with chosen steps, ring rows by an adder that wraps, the rows that an
-        # output row holds and frees are a table; factors fitted to Yosys 0.70 (synth_xilinx)
-        table = 2 * self.rows.bit_length() * -(-self.out_size[0] // 64)
-        lut = 0.9 * counters + 2.5 * address + 1.7 * inside + table + 18
-        ff = counters + 4 * address + inside + bits + self.masked
-        return ring + Resources(lut=lut, ff=ff)
+        ring, address = ram(rows * words, bits), bits_for(rows * words)
+        zeros = (words & -words).bit_length() - 1  # low bits of the address of every row
+        positions = (self.tap // folding["SIMD"], *self.kernel, self.groups, *self.out_size[::-1])
+        places = (width + sum(self.padding[1::2]) + 1, height + sum(self.padding[::2]) + 1)
+        held, freed = ({last - first for first, last in pairs} for pairs in self._row_counts())
+        amounts = {
+            "address bits": address,
+            "row address bits": address - zeros,
+            "position bits": sum(bits_for(n) for n in positions),
+            "line bits": bits_for(words),
+            "row count bits": rows.bit_length(),
+            "place bits": sum(bits_for(n) for n in places) if padded else 0,
+        }
+        code = self._pad_code if padded else 0
+        return Terms(
+            lut={
+                **amounts,
+                "wrapping address bits": address if wrapping_bits(rows * words) else 0,
+                "wrapping row address bits": address - zeros if wrapping_bits(rows * words) else 0,
+                "row table": bits_for(len(held)) + bits_for(len(freed)),
+                "ring": ring.lut,
+                "padding bits": folding["SIMD"] * code.bit_count(),
+            },
+            ff={**amounts, "ring": ring.ff, "bits": bits + self.masked},
+            rest=Resources(lutram=ring.lutram, bram18=ring.bram18),
+        )
+
+    def _row_counts(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """For every output row, from where to where the rows that it holds and those that it frees."""
+        steps = self.steps
+        return [(first, need) for first, need, _ in steps], [(first, then) for first, _, then in steps]
 
     def rtl(self, folding: Folding) -> RtlCell:
         high, low = divmod(self._pad_code, 1 << PAD_SPLIT)

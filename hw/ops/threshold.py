@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
-from ..resources import Resources, memory
+from ..memories import cell_rom, ram, rom_terms
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Pipe, Process, fill, pipeline
 from ..types import BIPOLAR, Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
@@ -239,30 +240,39 @@ class Threshold(Operator):
         return [fill(ins[0], held, beats, frames * pixels), replay()]
 
     # -- hardware -------------------------------------------------------------------------------
-    def resources(self, folding: Folding) -> Resources:
-        """Estimate, a count: a carry-chain comparison a lane and stage, the memories, the stages' registers, counters.
-
-        For 2 to 8 bits, Yosys 0.70 finds 0.74 to 1.12 times its LUTs (memories included) and 0.81 to 1.05 times its
-        flip-flops.
-        """
+    def terms(self, folding: Folding) -> Terms:
         pe, beats, bits = folding["PE"], self._beats(folding), self.stream.element.bits
         words = self.copies * beats
-        counter = words.bit_length()
-        logic = Resources(lut=pe * (bits / 2 + 1) + 2 * counter + 4, ff=pe + counter + 2)
-        if self.copies > 1:
-            pointer = beats.bit_length() + 1
-            values = memory(2 * beats, pe * bits) + Resources(lut=4 * pointer + 6, ff=2 * pointer + 3)
-        else:
-            values = Resources(ff=pe * bits)
-        logic += values
-        if words > 1:
-            logic += memory(words, pe * (bits + 1))
+        roms, first = Resources(), cell_rom(words, pe * (bits + 1))
+        luts = rom_terms(words, first.lut)
         for stage in range(1, self.bits):
-            # values and place twice, the bits found so far twice, the new one once
-            logic += Resources(lut=pe * (bits / 2 + 1), ff=2 * (pe * bits + counter) + pe * (stage + 1) + 2)
-            lane = memory(words << stage, bits + 1)
-            logic += Resources(ff=pe * lane.ff, lutram=pe * lane.lutram, bram18=pe * lane.bram18)
-        return logic
+            lane = cell_rom(words << stage, bits + 1)
+            roms += Resources(ff=pe * lane.ff, bram18=pe * lane.bram18)
+            luts = {name: luts[name] + pe * more for name, more in rom_terms(words << stage, lane.lut).items()}
+        values, pointers = Resources(ff=pe * bits), 0
+        if self.copies > 1:
+            values, pointers = ram(2 * beats, pe * bits), 2 * bits_for(2 * beats) + 3
+        place, later = bits_for(words), self.bits - 1
+        return Terms(
+            lut={
+                "compared pairs": pe * self.bits * ((bits + 1) // 2),
+                **luts,
+                "buffer": values.lut,
+                "pointer bits": pointers,
+                "place bits": place,
+                "offset bits": pe * self.out.bits if self.offset != self._lead else 0,
+            },
+            ff={
+                "bits": pe * self.out.bits,
+                "values": values.ff + 2 * later * pe * bits,
+                "first ROM": first.ff,
+                "further ROMs": roms.ff,
+                "found bits": pe * later * self.bits,
+                "pointer bits": pointers,
+                "place bits": place * (2 * later + 1) + 2 * self.bits,
+            },
+            rest=Resources(lutram=values.lutram, bram18=values.bram18 + first.bram18 + roms.bram18),
+        )
 
     @property
     def _lead(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms
 from ..timing import Channel, Process
 from ..types import StreamType, uint_t
 from .base import Folding, Operator, require
@@ -100,13 +100,21 @@ class TopK(Operator):
 
         return [rank(), send()]
 
-    def resources(self, folding: Folding) -> Resources:
-        value, index = self.stream.element.bits, self._index_bits
-        # a slot: comparator (two bits a LUT), value and index with a three-way choice, index on its way out
-        slot = Resources(lut=value / 2 + value + 2 * index, ff=value + 1 + 2 * index)
-        count = self.k.bit_length()
-        slots = Resources(*(self.k * n for n in (slot.lut, slot.ff)))
-        return slots + Resources(lut=index + 2 * count + 4, ff=index + count)
+    def terms(self, folding: Folding) -> Terms:
+        value, index, count = self.k * self.stream.element.bits, self.k * self._index_bits, self.k.bit_length()
+        # the first slot chooses between two values, the others between three
+        lower = (self.k - 1) * (self.stream.element.bits + self._index_bits)
+        shifted = (self.k - 1) * self._index_bits
+        return Terms(
+            lut={
+                "value bits": value,
+                "lower slots": lower,
+                "shifted": shifted,
+                "index": self._index_bits,
+                "count": count,
+            },
+            ff={"value bits": value, "index bits": 2 * index, "index": self._index_bits, "count": count + self.k},
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         element = self.stream.element

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..resources import Terms, bits_for
 from ..timing import Channel, Process, pipeline
 from ..types import StreamType
 from .base import Folding, Operator, require
@@ -76,12 +76,14 @@ class WidthConvert(Operator):
     ) -> list[Process]:
         return pipeline(ins[0], outs[0], self._steps, latency=1, frames=frames)
 
-    def resources(self, folding: Folding) -> Resources:
-        wide = self.stream.beat_bits(max(self.source, self.target))
-        counter = self.ratio.bit_length()
-        # widening is a write enable per part; narrowing a two-input multiplexer per bit
-        lut = self.ratio + counter if self.target > self.source else wide + counter
-        return Resources(lut=lut, ff=wide + counter + 1)
+    def terms(self, folding: Folding) -> Terms:
+        wide, counter = self.stream.beat_bits(max(self.source, self.target)), bits_for(self.ratio)
+        # widening is an enable for each part, narrowing a shift register that is loaded
+        if self.target > self.source:
+            logic: dict[str, float] = {"enables": self.ratio, "shifted bits": 0}
+        else:
+            logic = {"enables": 0, "shifted bits": wide}
+        return Terms(lut={**logic, "counter bits": counter}, ff={"bits": wide, "counter bits": counter})
 
     def rtl(self, folding: Folding) -> RtlCell:
         bits = self.stream.element.bits

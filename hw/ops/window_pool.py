@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
-from ..resources import Resources
+from ..memories import line
+from ..resources import Resources, Terms, bits_for
 from ..timing import Channel, Process, pipeline
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
@@ -119,22 +120,24 @@ class WindowPool(Operator):
             "MASKED": int(self.stream.masked),
         }
 
-    def resources(self, folding: Folding) -> Resources:
-        """Estimate, within 5 LUTs of what Yosys 0.70 (synth_xilinx) needs at 14..237 LUTs."""
-        width, words = folding["PE"] * self.element.bits, self.channels // folding["PE"]
-        # results so far: asynchronous read, so registers or LUTRAM, 32 words x 6 bits or 64 x 3 in 4 LUTs
-        line = Resources()
-        if self.taps > 1 and words == 1:
-            line = Resources(ff=width)
-        elif self.taps > 1 and words <= 32:
-            line = Resources(lutram=4 * -(-width // 6))
-        elif self.taps > 1:
-            blocks = -(-words // 64)
-            line = Resources(lutram=4 * blocks * -(-width // 3), lut=width * (blocks - 1) / 3)
-        # OR or add with the choice of the first tap: a LUT a bit; a maximum compares and then chooses
-        per_bit = 1.75 if self.mode == "max" and self.element.bits > 1 else 1.0
-        counters = (words - 1).bit_length() + (self.taps - 1).bit_length()
-        return line + Resources(lut=per_bit * width + 1.5 * counters + 4, ff=width + counters + 1)
+    def terms(self, folding: Folding) -> Terms:
+        pe, bits = folding["PE"], self.element.bits
+        words = self.channels // pe
+        depth = words if self.taps > 1 else 0
+        counters = bits_for(words) + bits_for(self.taps)
+        results = line(depth, pe * bits) if depth else Resources()
+        # OR and add take a LUT a bit with the choice of the first tap; a maximum compares and then chooses
+        compared = self.mode == "max" and bits > 1
+        return Terms(
+            lut={
+                "compared bits": pe * bits if compared else 0,
+                "combined bits": 0 if compared else pe * bits,
+                "results so far": results.lut,
+                "counter bits": counters,
+            },
+            ff={"bits": pe * bits, "results so far": results.ff, "counter bits": counters},
+            rest=Resources(lutram=results.lutram),
+        )
 
     def rtl(self, folding: Folding) -> RtlCell:
         return RtlCell("bx_window_pool", self._parameters(folding))
