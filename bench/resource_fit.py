@@ -35,12 +35,14 @@ def samples() -> list[Sample]:
 
 
 def fit(measured: Sequence[Sample]) -> dict[str, dict[str, dict[str, float]]]:
-    """The factors of every kind of operator."""
+    """The factors of every model."""
     factors: dict[str, dict[str, dict[str, float]]] = {}
-    for kind in sorted({cell.kind for cell, _ in measured}):
-        of_kind = [(c.op.terms(c.folding), row) for c, row in measured if c.kind == kind]
-        factors[kind] = {
-            resource: _solve([getattr(terms, resource) for terms, _ in of_kind], [int(r[resource]) for _, r in of_kind])
+    terms = [(cell.op.terms(cell.folding), row) for cell, row in measured]
+    models = [each.model(cell.kind) for (cell, _), (each, _) in zip(measured, terms, strict=True)]
+    for model in sorted(set(models)):
+        of_model = [pair for name, pair in zip(models, terms, strict=True) if name == model]
+        factors[model] = {
+            resource: _solve([getattr(each, resource) for each, _ in of_model], [int(r[resource]) for _, r in of_model])
             for resource in ("lut", "ff")
         }
     return factors
@@ -57,14 +59,14 @@ def _solve(amounts: Sequence[Mapping[str, float]], found: Sequence[int]) -> dict
 
 
 def errors(measured: Sequence[Sample], factors: Factors, resource: str = "lut") -> dict[str, np.ndarray]:
-    """Of every kind the relative errors of its cells that are at least as large as FLOOR."""
+    """Of every model the relative errors of its cells that are at least as large as FLOOR."""
     found: dict[str, list[float]] = {}
     for cell, row in measured:
-        of_kind, there = found.setdefault(cell.kind, []), int(row[resource])
+        of_kind, there = found.setdefault(cell.op.terms(cell.folding).model(cell.kind), []), int(row[resource])
         if there >= FLOOR:
             estimate = weighted(cell.kind, cell.op.terms(cell.folding), factors)
             of_kind.append(abs(getattr(estimate, resource) / there - 1))
-    return {kind: np.array(values) for kind, values in found.items()}
+    return {model: np.array(values) for model, values in found.items()}
 
 
 def memories_differ(measured: Sequence[Sample]) -> dict[str, list[str]]:
@@ -89,9 +91,9 @@ def main() -> None:
     factors = read_factors()
     of_lut, of_ff = errors(measured, factors), errors(measured, factors, "ff")
     rows = [
-        [kind, sum(c.kind == kind for c, _ in measured)]
-        + [f"{100 * f(of[kind]):.1f}" if len(of[kind]) else "" for of in (of_lut, of_ff) for f in (np.median, np.max)]
-        for kind in sorted(of_lut)
+        [model, sum(c.op.terms(c.folding).model(c.kind) == model for c, _ in measured)]
+        + [f"{100 * f(of[model]):.1f}" if len(of[model]) else "" for of in (of_lut, of_ff) for f in (np.median, np.max)]
+        for model in sorted(of_lut)
     ]
     columns = ["kind", "cells", "LUT error %, median", "worst", "FF error %, median", "worst"]
     print(table(f"cells that the model was fitted to; errors of those with {FLOOR} and more", columns, rows))

@@ -24,7 +24,7 @@ BLOCKS = ((1, 14, 129), (2, 15, 257))  # BRAM18, address bits at one bit of widt
 BLOCK_WIDTHS = (1, 2, 4, 9, 18, 36, 72)
 LOGIC_ROM_COST = 1 / 64  # a bit
 LOGIC_ROM_WORDS = 64  # of bx_rom
-SHALLOW_ROM_WORDS = 32
+ROM_KNOTS = (16, 32)  # words, where the LUTs that one bit of a ROM takes begin to grow
 MUX_INPUTS = 4  # of a multiplexer in one LUT
 
 
@@ -114,9 +114,9 @@ def logic_rom(words: int, width: int) -> Resources:
 
 
 def rom_terms(words: int, luts: float, name: str = "ROM") -> dict[str, float]:
-    """A ROM's LUTs as terms: with six address bits and more, synthesis takes several LUTs where one would do."""
-    deep = words > SHALLOW_ROM_WORDS
-    return {f"{name}, to {SHALLOW_ROM_WORDS} words": 0 if deep else luts, f"{name}, deeper": luts if deep else 0}
+    """A ROM's LUTs as terms: with more address bits, synthesis takes several LUTs where one would do."""
+    beyond = {knot: luts * min(max(0, words - knot), 2 * knot) / knot for knot in ROM_KNOTS}
+    return {name: luts, **{f"{name}, words beyond {knot}": share for knot, share in beyond.items()}}
 
 
 def block_rom(words: int, width: int) -> Resources:

@@ -17,7 +17,7 @@ from ..errors import BitexpertError
 
 __all__ = ["FACTORS", "Factors", "Resources", "Terms", "bits_for", "read_factors", "weighted", "wrapping_bits"]
 
-#: Kind of operator -> "lut" or "ff" -> term -> LUTs or flip-flops that one of it takes.
+#: Kind of operator, with its variant -> "lut" or "ff" -> term -> LUTs or flip-flops that one of it takes.
 Factors = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 FACTORS = Path(__file__).with_name("resource_factors.json")
@@ -53,15 +53,22 @@ class Terms:
         which every operator has, is added.
     rest : Resources
         What needs no factor: LUTRAM, block RAM, DSPs.
+    variant : str
+        Tells cells of one kind apart that have factors of their own.
     """
 
     lut: Mapping[str, float] = field(default_factory=dict)
     ff: Mapping[str, float] = field(default_factory=dict)
     rest: Resources = Resources()
+    variant: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lut", {"cell": 1, **self.lut})
         object.__setattr__(self, "ff", {"cell": 1, **self.ff})
+
+    def model(self, kind: str) -> str:
+        """Under which name the factors of an operator of this kind stand."""
+        return f"{kind} {self.variant}".rstrip()
 
 
 def bits_for(count: int) -> int:
@@ -107,13 +114,14 @@ def weighted(kind: str, terms: Terms, factors: Factors = _FACTORS) -> Resources:
     BitexpertError
         A term without a factor.
     """
+    model = terms.model(kind)
 
     def total(resource: str, amounts: Mapping[str, float]) -> float:
-        known = factors.get(kind, {}).get(resource, {})
+        known = factors.get(model, {}).get(resource, {})
         missing = sorted(set(amounts) - set(known))
         if missing:
             raise BitexpertError(
-                f"the resource model has no {resource} factor for {missing[0]} of {kind}; fit it again with"
+                f"the resource model has no {resource} factor for {missing[0]} of {model}; fit it again with"
                 " bench/resource_fit.py"
             )
         return sum(known[name] * amount for name, amount in amounts.items())

@@ -259,7 +259,9 @@ class MatVec(Operator):
     def terms(self, folding: Folding) -> Terms:
         nf, sf = self._folds(folding)
         pe, simd = folding["PE"], folding["SIMD"]
-        acc, beat = self.element.bits, self.stream.beat_bits(simd)
+        # sums of bits count in twos, unless padding takes out an odd number of them
+        in_twos = self._counts and not (self.stream.masked and simd % 2)
+        acc, beat = self.element.bits - in_twos, self.stream.beat_bits(simd)
         words = self.banks * self.groups * nf * sf
         weights = cell_rom(words, pe * simd * self.weight_bits)
         window = ram(sf, beat) if nf > 1 and sf > 1 else Resources(ff=beat)
@@ -275,7 +277,6 @@ class MatVec(Operator):
             lut={
                 **{name: pe * amount for name, amount in lut.items()},
                 "accumulator bits": pe * acc,
-                "accumulator bits of numbers": 0 if self._counts else pe * acc,
                 # with banks, synthesis repeats the choice of the address for every bit
                 **rom_terms(words, in_luts if self.banks == 1 else 0),
                 **rom_terms(words, in_luts if self.banks > 1 else 0, "ROM of banks"),
@@ -292,6 +293,7 @@ class MatVec(Operator):
                 **counters,
             },
             rest=Resources(lutram=window.lutram + (2 if sf > 1 else 0), bram18=window.bram18 + weights.bram18),
+            variant="of bits" if self._counts else "of numbers",
         )
 
     def _product_terms(self, folding: Folding) -> tuple[dict[str, float], dict[str, float]]:
