@@ -292,7 +292,7 @@ class MatVec(Operator):
                 "window": window.ff + (2 * arrives if nf > 1 else arrives),
                 **counters,
             },
-            rest=Resources(lutram=window.lutram + (2 if sf > 1 else 0), bram18=window.bram18 + weights.bram18),
+            rest=Resources(lutram=window.lutram + min(sf - 1, 2), bram18=window.bram18 + weights.bram18),
             variant="of bits" if self._counts else "of numbers",
         )
 

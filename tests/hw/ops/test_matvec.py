@@ -198,43 +198,6 @@ def test_foldings_cycles_and_operations():
     assert large.lut > small.lut > 0
 
 
-@pytest.mark.parametrize(
-    ("element", "columns", "banks", "tap", "pe", "simd", "cells", "bram18"),
-    [
-        (BIPOLAR, 288, 1, 0, 4, 32, 267, 4),
-        (BIPOLAR, 288, 4, 32, 4, 32, 270, 8),  # four experts and padding: 3 LCs more
-        (BIPOLAR, 576, 1, 0, 8, 64, 893, 15),
-        (uint_t(8), 27, 1, 3, 8, 3, 399, 1),
-    ],
-)
-def test_estimate_near_synthesis(element, columns, banks, tap, pe, simd, cells, bram18):
-    """LCs and block RAMs of Yosys 0.70, `synth_xilinx -family xc7`, 64 rows and 14 x 14 pixels."""
-    stream = StreamType(element, (14, 14, columns), masked=banks > 1)
-    estimate = MatVec(stream, signs(banks, 1, 64, columns), tap=tap).resources({"PE": pe, "SIMD": simd})
-    assert estimate.lut == pytest.approx(cells, rel=0.06)
-    assert estimate.bram18 == bram18
-
-
-@pytest.mark.parametrize(
-    ("element", "bits", "columns", "simd", "cells", "ffs", "bram18"),
-    [
-        (BIPOLAR, 2, 72, 8, 236, 168, 2),
-        (uint_t(8), 2, 36, 4, 426, 247, 1),
-        (int_t(2), 8, 72, 8, 738, 304, 8),
-        (int_t(8), 4, 72, 8, 941, 865, 4),
-        (uint_t(8), 8, 72, 8, 1827, 1057, 8),
-        (int_t(16), 16, 36, 4, 3245, 1032, 8),
-    ],
-)
-def test_estimate_of_integer_weights_near_synthesis(element, bits, columns, simd, cells, ffs, bram18):
-    """As above with -nodsp -flatten, PE 4; FFs without the second register of the weights, which block RAM has."""
-    estimate = MatVec(StreamType(element, (14, 14, columns)), draw(bits, 1, 1, 64, columns))
-    estimate = estimate.resources({"PE": 4, "SIMD": simd})
-    assert estimate.lut == pytest.approx(cells, rel=0.2)
-    assert estimate.ff == pytest.approx(ffs, rel=0.06)
-    assert (estimate.bram18, estimate.dsp) == (bram18, 0)
-
-
 def test_weight_words():
     """Word ((bank*groups + group)*NF + fold)*SF + sf; row p in the bits from p*SIMD on."""
     weights = signs(2, 3, 4, 6)
