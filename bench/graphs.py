@@ -236,7 +236,7 @@ def random_network(seed: int) -> Dataflow:
             stream, kind = then(pool, f"pool_{i}"), pool.outputs[0]
     flat = StreamType(kind.element, (1, 1, kind.elements))
     scores = MatVec(flat, _signs(rng, 1, 1, 10, kind.elements))
-    stream = then(scores, "matvec_out")
+    stream = then(scores, "matvec_9")
     stream = then(TopK(scores.outputs[0], 1), "topk_0")
     return Dataflow(tuple(nodes), ("in_0",), (stream,))
 

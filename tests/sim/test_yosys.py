@@ -31,6 +31,16 @@ def test_a_cell_is_synthesised_with_parameters_and_data(tmp_path):
     assert "Executing" in (out / "yosys.log").read_text()
 
 
+def test_a_parameter_may_be_negative(tmp_path):
+    source = tmp_path / "sign.sv"
+    source.write_text(
+        "module sign #(parameter int G = 3) (input wire [1:0] a, output wire y);\n"
+        "  if (G < 0) begin : g_negative\n    assign y = &a;\n  end else begin : g_positive\n    assign y = a[0];\n  end\n"
+        "endmodule\n"
+    )
+    assert [synthesise([source], "sign", "xc7", parameters={"G": g}).usage.lut for g in (-3, 3)] == [1, 0]
+
+
 def test_a_failed_synthesis_tells_why_and_keeps_its_log(tmp_path):
     (tmp_path / "bad.sv").write_text("module bad(input wire a, output wire b); missing m(.a(a), .b(b)); endmodule\n")
     with pytest.raises(ToolError, match=r"synthesis of bad failed: .*missing.*is not part of the design"):
