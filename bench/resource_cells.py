@@ -137,6 +137,32 @@ def _few_words(rng: Rng) -> Made:
     return MatVec(stream, _signs(rng, banks, 1, pe * nf, sf * simd), simd), {"PE": pe, "SIMD": simd}
 
 
+def _folded(rng: Rng) -> Made:
+    """Bits with weights +-1, mostly control: few products at once, windows of any length, the last ones dense."""
+    pe, simd = _pick(rng, 1, 2, 4), _pick(rng, 1, 2, 3, 8, 16)
+    banks, groups = _pick(rng, 1, 2, 4), _pick(rng, 1, 1, 4)
+    sf, size = _pick(rng, 9, 18, 27, 36, 98, 144, 300, 784), _pick(rng, 1, 5, 10, 15)
+    stream = StreamType(BIPOLAR, (size, size, groups * sf * simd), sf % 9 == 0 and bool(rng.integers(2)))
+    weights = _signs(rng, banks, groups, pe * _pick(rng, 4, 6, 8, 10, 16, 24), sf * simd)
+    return MatVec(stream, weights, simd), {"PE": pe, "SIMD": simd}
+
+
+def _first_layer(rng: Rng) -> Made:
+    """Pixels of one or three channels with weights +-1."""
+    pe, simd, size = _pick(rng, 4, 8, 16), _pick(rng, 1, 3), _pick(rng, 15, 30)
+    stream = StreamType(uint_t(8), (size, size, 9 * simd))
+    return MatVec(stream, _signs(rng, 1, 1, pe * _pick(rng, 1, 2, 6, 8), 9 * simd), simd), {"PE": pe, "SIMD": simd}
+
+
+def _deep_threshold(rng: Rng) -> Made:
+    """Few thresholds at once, so that a ROM of them has many words."""
+    pe, bits = _pick(rng, 1, 2, 4), _pick(rng, 8, 9, 10, 11)
+    stream = StreamType(int_t(bits), (5, 5, pe * _pick(rng, 24, 32, 48, 64)))
+    spread = 1 << (bits - _pick(rng, 3, 4))
+    limits = rng.integers(-spread, spread + 1, (1, stream.shape[2]))
+    return Threshold(stream, limits, rng.integers(0, 2, limits.shape).astype(bool)), {"PE": pe}
+
+
 def _threshold(rng: Rng) -> Made:
     levels = _pick(rng, 1, 1, 1, 2, 3, 7, 15)
     element = (int_t, int_t, uint_t)[_pick(rng, 0, 1, 2)](_pick(rng, 4, 6, 8, 9, 10, 12, 16))
@@ -248,7 +274,10 @@ def _topk(rng: Rng) -> Made:
 _KINDS: dict[str, tuple[Callable[[Rng], Made], int]] = {
     "MatVec": (_matvec, 64),
     "MatVec, few words": (_few_words, 16),
+    "MatVec, folded": (_folded, 12),
+    "MatVec, first layer": (_first_layer, 6),
     "Threshold": (_threshold, 28),
+    "Threshold, deep": (_deep_threshold, 8),
     "SlidingWindow": (_sliding_window, 28),
     "Gate": (_gate, 18),
     "FrameHold": (_frame_hold, 8),

@@ -16,7 +16,9 @@ __all__ = ["LOGIC_ROM_WORDS", "block_rom", "cell_rom", "line", "logic_rom", "mul
 
 # LUTRAM with one write and one read port: address bits, width, LUTs, and whether it narrows with the width in use.
 # RAM32M, RAM64M; RAM32X1D, RAM64X1D, RAM128X1D.
-LUTRAMS = ((5, 6, 4, False), (6, 3, 4, False), (5, 4, 8, True), (6, 2, 4, True), (7, 1, 4, True))
+DUAL_PORT = ((5, 6, 4, False), (6, 3, 4, False), (5, 4, 8, True), (6, 2, 4, True), (7, 1, 4, True))
+# With one port for both: RAM32X1S to RAM256X1S.
+SINGLE_PORT = ((5, 8, 8, True), (6, 4, 4, True), (7, 2, 4, True), (8, 1, 4, True))
 # What Yosys counts: a LUTRAM, the share of it that narrows, and an input of a multiplexer.
 LUTRAM_COST, LUTRAM_SHARE, MUX_COST = 8, 7, 0.5
 UNREGISTERED_COST = 6  # of a read that is not registered
@@ -51,10 +53,10 @@ def _blocks(depth: int, width: int, writable: bool) -> tuple[float, Resources]:
 
 
 @cache
-def _lutram(depth: int, width: int) -> tuple[float, Resources]:
-    """Least cost in LUTRAM with one write and one read port, and what it takes."""
+def _lutram(depth: int, width: int, one_port: bool = False) -> tuple[float, Resources]:
+    """Least cost in LUTRAM with a write and a read port, or one port for both, and what it takes."""
     best: tuple[float, Resources] = (math.inf, Resources())
-    for address_bits, data, luts, narrows in LUTRAMS:
+    for address_bits, data, luts, narrows in SINGLE_PORT if one_port else DUAL_PORT:
         rows = -(-depth // (1 << address_bits))
         count = rows * -(-width // data)
         share = LUTRAM_COST if narrows else LUTRAM_SHARE
@@ -68,7 +70,7 @@ def _lutram(depth: int, width: int) -> tuple[float, Resources]:
 
 
 @cache
-def ram(depth: int, width: int) -> Resources:
+def ram(depth: int, width: int, one_port: bool = False) -> Resources:
     """A memory with one write and one registered read port.
 
     Parameters
@@ -77,9 +79,11 @@ def ram(depth: int, width: int) -> Resources:
         Words.
     width : int
         Bits a word.
+    one_port : bool
+        Both have the same address.
     """
     block_cost, blocks = _blocks(depth, width, True)
-    lutram_cost, lutram = _lutram(depth, width)
+    lutram_cost, lutram = _lutram(depth, width, one_port)
     if depth * width <= min(block_cost, lutram_cost):
         return Resources(lut=_selects(depth, width), ff=(depth + 1) * width)
     if block_cost < lutram_cost:

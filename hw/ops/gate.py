@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import line, multiplexer, rom, rom_terms
-from ..resources import Resources, Terms, bits_for
+from ..resources import Resources, Terms, bits_for, wrapping_bits
 from ..timing import Channel, Pipe, Process, fill
 from ..types import StreamType, uint_t
 from .add import DSP_BITS
@@ -214,7 +214,8 @@ class Gate(Operator):
         product = self.sum_bits + self.weight_bits
         parts = pe // elements
         flags = 1 + (elements > 1)  # shift registers: the last step of a pass, and the first one if it travels far
-        counters = sum(bits_for(n) for n in (words, self._pixels, parts, passes, steps))
+        positions = (words, self._pixels, parts, passes, steps)
+        counters = sum(bits_for(n) for n in positions)
         # a multiplier and its registers are a DSP
         tree = lanes * (elements - 1) * min(z, product + bits_for(elements))
         return Terms(
@@ -230,6 +231,7 @@ class Gate(Operator):
                 **rom_terms(steps, weights.lut),
                 "bias ROM": biases.lut,
                 "counter bits": counters,
+                "wrapping counter bits": sum(wrapping_bits(n) for n in positions),
             },
             ff={
                 "sets": 2 * sets.ff,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import LOGIC_ROM_WORDS, cell_rom, ram, rom_terms
-from ..resources import Resources, Terms, bits_for
+from ..resources import Resources, Terms, bits_for, wrapping_bits
 from ..timing import Channel, Pipe, Process
 from ..types import BIPOLAR, Element, StreamType, int_for, uint_t
 from .base import Folding, Operator, OperatorError, divisors, require
@@ -264,10 +264,12 @@ class MatVec(Operator):
         acc, beat = self.element.bits - in_twos, self.stream.beat_bits(simd)
         words = self.banks * self.groups * nf * sf
         weights = cell_rom(words, pe * simd * self.weight_bits)
-        window = ram(sf, beat) if nf > 1 and sf > 1 else Resources(ff=beat)
+        window = ram(sf, beat, one_port=sf > WINDOW_DEPTH) if nf > 1 and sf > 1 else Resources(ff=beat)
         arrives = 0 if nf > 1 and sf <= WINDOW_DEPTH else beat  # beside the window
+        positions = (sf, nf, self.groups, self.pixels)
         counters = {
-            "position bits": sum(bits_for(n) for n in (sf, nf, self.groups, self.pixels)),
+            "position bits": sum(bits_for(n) for n in positions),
+            "wrapping position bits": sum(wrapping_bits(n) for n in positions),
             "address bits": bits_for(words),
             "bank bits": bits_for(words) if self.banks > 1 else 0,
         }

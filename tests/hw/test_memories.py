@@ -23,6 +23,11 @@ def test_a_ram_is_lutram_or_block_ram(depth, width, lutram, bram18):
     assert found.ff == (0 if bram18 else width)  # block RAM registers its read by itself
 
 
+@pytest.mark.parametrize(("depth", "width", "lutram"), [(800, 2, 28), (98, 8, 16), (100, 6, 12)])
+def test_one_address_for_both_ports_takes_less(depth, width, lutram):
+    assert ram(depth, width, one_port=True).lutram == lutram < ram(depth, width).lutram
+
+
 def test_a_ram_of_one_word_is_registers():
     assert ram(1, 24) == Resources(ff=48)
 

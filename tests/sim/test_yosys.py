@@ -35,7 +35,8 @@ def test_a_parameter_may_be_negative(tmp_path):
     source = tmp_path / "sign.sv"
     source.write_text(
         "module sign #(parameter int G = 3) (input wire [1:0] a, output wire y);\n"
-        "  if (G < 0) begin : g_negative\n    assign y = &a;\n  end else begin : g_positive\n    assign y = a[0];\n  end\n"
+        "  if (G < 0) begin : g_negative\n    assign y = &a;\n"
+        "  end else begin : g_positive\n    assign y = a[0];\n  end\n"
         "endmodule\n"
     )
     assert [synthesise([source], "sign", "xc7", parameters={"G": g}).usage.lut for g in (-3, 3)] == [1, 0]
