@@ -243,12 +243,13 @@ class Threshold(Operator):
     def terms(self, folding: Folding) -> Terms:
         pe, beats, bits = folding["PE"], self._beats(folding), self.stream.element.bits
         words = self.copies * beats
-        roms, first = Resources(), cell_rom(words, pe * (bits + 1))
-        luts = rom_terms(words, first.lut)
+        first, lanes = cell_rom(words, pe * (bits + 1)), Resources()
+        lane_luts = rom_terms(1, 0, "lane ROM")
         for stage in range(1, self.bits):
             lane = cell_rom(words << stage, bits + 1)
-            roms += Resources(ff=pe * lane.ff, bram18=pe * lane.bram18)
-            luts = {name: luts[name] + pe * more for name, more in rom_terms(words << stage, lane.lut).items()}
+            lanes += Resources(ff=pe * lane.ff, bram18=pe * lane.bram18)
+            more = rom_terms(words << stage, pe * lane.lut, "lane ROM")
+            lane_luts = {name: luts + more[name] for name, luts in lane_luts.items()}
         values, pointers = Resources(ff=pe * bits), 0
         if self.copies > 1:
             values, pointers = ram(2 * beats, pe * bits), 2 * bits_for(2 * beats) + 3
@@ -256,7 +257,8 @@ class Threshold(Operator):
         return Terms(
             lut={
                 "compared pairs": pe * self.bits * ((bits + 1) // 2),
-                **luts,
+                **rom_terms(words, first.lut),
+                **lane_luts,
                 "buffer": values.lut,
                 "pointer bits": pointers,
                 "place bits": place,
@@ -266,12 +268,12 @@ class Threshold(Operator):
                 "bits": pe * self.out.bits,
                 "values": values.ff + 2 * later * pe * bits,
                 "first ROM": first.ff,
-                "further ROMs": roms.ff,
+                "lane ROMs": lanes.ff,
                 "found bits": pe * later * self.bits,
                 "pointer bits": pointers,
                 "place bits": place * (2 * later + 1) + 2 * self.bits,
             },
-            rest=Resources(lutram=values.lutram, bram18=values.bram18 + first.bram18 + roms.bram18),
+            rest=Resources(lutram=values.lutram, bram18=values.bram18 + first.bram18 + lanes.bram18),
         )
 
     @property
