@@ -200,6 +200,17 @@ def _gate(rng: Rng) -> Made:
     return op, {"PE": _fold(rng, channels)}
 
 
+def _deep_gate(rng: Rng) -> Made:
+    """More steps of the layer than a ROM of LUTs has words."""
+    element = (BIPOLAR, uint_t(4))[_pick(rng, 0, 0, 1)]
+    size, channels = _pick(rng, 7, 8, 16), _pick(rng, 32, 64, 128, 256)
+    experts, largest = _pick(rng, 3, 4, 8), _pick(rng, 1, 7, 60, 127)
+    weights = rng.integers(-largest, largest + 1, (experts, channels))
+    op = Gate(StreamType(element, (size, size, channels)), weights, rng.integers(-100, 101, experts))
+    wanted = [pe for pe in op.foldings()["PE"] if pe <= 16 and op.steps({"PE": pe}) > 64]
+    return op, {"PE": _pick(rng, *(wanted or [1]))}
+
+
 def _frame_hold(rng: Rng) -> Made:
     stream = _stream(rng, BIPOLAR)
     folding = {"PE": _fold(rng, stream.shape[2])}
@@ -280,6 +291,7 @@ _KINDS: dict[str, tuple[Callable[[Rng], Made], int]] = {
     "Threshold, deep": (_deep_threshold, 8),
     "SlidingWindow": (_sliding_window, 28),
     "Gate": (_gate, 18),
+    "Gate, more steps": (_deep_gate, 16),
     "FrameHold": (_frame_hold, 8),
     "Fifo": (_fifo, 32),
     "Fork": (_fork, 4),

@@ -163,18 +163,19 @@ class Gate(Operator):
         _, lanes, elements = min(legal)
         return lanes, elements
 
-    def _steps(self, folding: Folding) -> int:
+    def steps(self, folding: Folding) -> int:
+        """Steps of the layer a frame: the words of its weights."""
         lanes, elements = self.layer_folding(folding)
         return (self.experts // lanes) * (self.stream.shape[2] // elements)
 
     def _stages(self, folding: Folding) -> int:
-        """Registers between the layer's last step and the token: operands, product, adder tree, sum, argmax."""
+        """Registers between the layer's last step and the token: two of operands, product, adder tree, sum, argmax."""
         lanes, elements = self.layer_folding(folding)
-        return 3 + (elements - 1).bit_length() + lanes
+        return 4 + (elements - 1).bit_length() + lanes
 
     def latency(self, folding: Folding) -> int:
         """Cycles from the handshake of a frame's last beat to the one in which its token is offered."""
-        return self._steps(folding) + self._stages(folding)
+        return self.steps(folding) + self._stages(folding)
 
     def operations(self) -> int:
         return int(self.weights.size)
@@ -182,7 +183,7 @@ class Gate(Operator):
     def processes(
         self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
     ) -> list[Process]:
-        beats, steps = self.stream.beats(folding["PE"]), self._steps(folding)
+        beats, steps = self.stream.beats(folding["PE"]), self.steps(folding)
         sums = Channel("sums", 2)  # two sets: a frame's set is free again after the layer's last step on it
         pipe = Pipe(outs[0], self._stages(folding))
 
@@ -206,7 +207,7 @@ class Gate(Operator):
         pe = folding["PE"]
         words = self.stream.shape[2] // pe
         lanes, elements = self.layer_folding(folding)
-        steps, z, sums = self._steps(folding), self._layer_bits, pe * self.sum_bits
+        steps, z, sums = self.steps(folding), self._layer_bits, pe * self.sum_bits
         sets = line(words, sums)
         passes = self.experts // lanes
         weights, biases = rom(steps, lanes * elements * self.weight_bits), rom(passes, lanes * z)
@@ -216,7 +217,8 @@ class Gate(Operator):
         flags = 1 + (elements > 1)  # shift registers: the last step of a pass, and the first one if it travels far
         positions = (words, self._pixels, parts, passes, steps)
         counters = sum(bits_for(n) for n in positions)
-        # a multiplier and its registers are a DSP
+        # a multiplier and its registers are a DSP; the block RAM's output register is its own
+        read = elements * self.sum_bits
         tree = lanes * (elements - 1) * min(z, product + bits_for(elements))
         return Terms(
             lut={
@@ -239,7 +241,7 @@ class Gate(Operator):
                 "score bits": lanes * z,
                 "chain bits": lanes * (lanes - 1) / 2 * z,
                 "best bits": z if passes > 1 else 0,
-                "operand bits": 0 if is_dsp else elements * self.sum_bits + lanes * elements * product,
+                "operand bits": read + (0 if is_dsp else read + lanes * elements * (product + self.weight_bits)),
                 "tables": weights.ff + biases.ff,
                 "counter bits": counters,
                 "stages": self._stages(folding) * (2 + bits_for(passes)),

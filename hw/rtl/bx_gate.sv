@@ -5,7 +5,7 @@
 // cleared. With the frame's last beat (cycle t) the sets change roles: from t+1 on the layer reads the finished
 // set, LANES experts x ELEMENTS sums a cycle, STEPS cycles a frame, while the next frame is summed in the
 // other. The first beat of a frame waits only while the layer still needs the set. The token is offered
-// STEPS + 3 + log2(ELEMENTS) + LANES cycles after the last beat. The layer is one rigid pipeline, frozen while an
+// STEPS + 4 + log2(ELEMENTS) + LANES cycles after the last beat. The layer is one rigid pipeline, frozen while an
 // offered token is not taken; steps of successive frames follow each other without a gap.
 `default_nettype none
 module bx_gate #(
@@ -127,7 +127,7 @@ module bx_gate #(
   // ---- operands, products, adder tree --------------------------------------------------------------------
   localparam int LEVELS = $clog2(ELEMENTS);
   localparam int LEAVES = 1 << LEVELS;
-  localparam int DEEP = 2 + LEVELS;     // registers from a step to the adder tree's result
+  localparam int DEEP = 3 + LEVELS;     // registers from a step to the adder tree's result
   localparam int DONE = DEEP + LANES;   // ... and to the best score of all lanes
   // No bit more than a product has: where a register only repeats the sign, Yosys' packing into DSPs makes it 0.
   localparam int PROD_W = SUM_W + WEIGHT_W;
@@ -137,8 +137,9 @@ module bx_gate #(
   initial $readmemh(WEIGHTS, weight_rom);
   initial $readmemh(BIAS, bias_rom);
 
-  logic [LANES*ELEMENTS*WEIGHT_W-1:0] weights;
-  logic [ELEMENTS*SUM_W-1:0] sums;
+  // A multiplier straight behind a block RAM would be the slowest path: its output has a register.
+  logic [LANES*ELEMENTS*WEIGHT_W-1:0] weights_read, weights;
+  logic [ELEMENTS*SUM_W-1:0] sums_read, sums;
   logic [LANES*Z_W-1:0] bias;
   wire [PE*SUM_W-1:0] word = fc_set ? read1 : read0;
 
@@ -155,8 +156,10 @@ module bx_gate #(
       first_at <= {first_at[DEEP-1:1], pass_first};
       last_at <= {last_at[DONE-1:1], pass_last};
       pass_at <= {pass_at[(DONE-1)*GW-1:0], pass};
-      weights <= weight_rom[step];
-      sums <= word[32'(part)*ELEMENTS*SUM_W +: ELEMENTS*SUM_W];
+      weights_read <= weight_rom[step];
+      weights <= weights_read;
+      sums_read <= word[32'(part)*ELEMENTS*SUM_W +: ELEMENTS*SUM_W];
+      sums <= sums_read;
       bias <= bias_rom[pass_at[(DEEP-2)*GW +: GW]];
     end
   end
