@@ -137,6 +137,16 @@ def _few_words(rng: Rng) -> Made:
     return MatVec(stream, _signs(rng, banks, 1, pe * nf, sf * simd), simd), {"PE": pe, "SIMD": simd}
 
 
+def _unfolded(rng: Rng) -> Made:
+    """Bits with weights +-1 that are constants of the circuit."""
+    while True:
+        pe, simd = _pick(rng, 2, 4, 8, 16, 32), _pick(rng, 4, 9, 16, 24, 36, 48, 64, 128)
+        if 32 <= pe * simd <= 512:
+            break
+    stream = StreamType(BIPOLAR, (8, 8, simd), bool(rng.integers(2)))
+    return MatVec(stream, _signs(rng, 1, 1, pe, simd), simd), {"PE": pe, "SIMD": simd}
+
+
 def _folded(rng: Rng) -> Made:
     """Bits with weights +-1, mostly control: few products at once, windows of any length, the last ones dense."""
     pe, simd = _pick(rng, 1, 2, 4), _pick(rng, 1, 2, 3, 8, 16)
@@ -285,6 +295,7 @@ def _topk(rng: Rng) -> Made:
 _KINDS: dict[str, tuple[Callable[[Rng], Made], int]] = {
     "MatVec": (_matvec, 64),
     "MatVec, few words": (_few_words, 16),
+    "MatVec, unfolded": (_unfolded, 10),
     "MatVec, folded": (_folded, 12),
     "MatVec, first layer": (_first_layer, 6),
     "Threshold": (_threshold, 28),

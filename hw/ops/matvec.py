@@ -303,9 +303,13 @@ class MatVec(Operator):
         simd, step = folding["SIMD"], self._slice()
         sizes = [min(step, simd - at) for at in range(0, simd, step)]
         terms, by, other = self._factors()
-        popcount = summed = products = 0
+        popcount = constant = summed = products = 0
         if self._counts:
-            part, total, popcount = sizes[0].bit_length(), simd.bit_length(), sum(map(_equal_luts, sizes))
+            part, total = sizes[0].bit_length(), simd.bit_length()
+            if self.weights[..., 0].size == folding["PE"] and self.columns == simd:
+                constant = simd  # one word of weights
+            else:
+                popcount = sum(map(_equal_luts, sizes))
         else:
             part, total = by + other + bits_for(sizes[0]), by + other + bits_for(simd)
             # few bits in all: a LUT for each bit of the sum
@@ -315,6 +319,7 @@ class MatVec(Operator):
         slices = len(sizes)
         lut: dict[str, float] = {
             "popcount": popcount,
+            "popcount with constants": constant,
             "summed bits": summed,
             "digit bits": simd * terms * (other + 2) if terms > 1 else 0,
             "slice bits": (slices - 1) * total,
