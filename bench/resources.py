@@ -33,7 +33,7 @@ FAMILY = "xc7"
 # Least size of an operator, in synthesis, whose error counts.
 LEAST = {"lut": 50, "ff": 50, "bram18": 1}
 GOAL = {"median": 0.10, "worst": 0.25}
-RATES = {5: 2000.0, 6: 6000.0, 7: 500.0, 8: 1000.0}  # seed of a random network -> frames a second
+RATES = {9: 2000.0, 10: 6000.0, 11: 500.0, 12: 1000.0}  # seed of a random network -> frames a second
 
 
 def _random(seed: int, rate: float) -> Callable[[], Dataflow]:
