@@ -83,7 +83,7 @@ module bx_matvec #(
   logic [FW-1:0] fold;
   logic [GW-1:0] group;
   logic [XW-1:0] pixel;
-  logic [AW-1:0] next_address;
+  logic [AW-1:0] offset;  // of this cycle's word in its bank
   logic start;  // the next beat of work is a frame's first
 
   function automatic logic [AW-1:0] bank_address(input logic [TW-1:0] token);
@@ -98,16 +98,14 @@ module bx_matvec #(
   assign s_axis_tready = enable && told && arriving;
   assign s_token_tready = enable && start && s_axis_tvalid;
 
-  wire [AW-1:0] bank, address;  // of the bank's first word, and of this cycle's
+  wire [AW-1:0] bank;  // address of the bank's first word
+  wire [AW-1:0] address = offset + bank;
   if (BANKS == 1) begin : g_one_bank
-    // a register alone: a word's bit among 64 is then one LUT
     assign bank = '0;
-    assign address = next_address;
     wire unused_token = &s_token_tdata;
   end else begin : g_banks
     logic [AW-1:0] held;
     assign bank = start ? bank_address(s_token_tdata) : held;
-    assign address = start ? bank : next_address;
     always_ff @(posedge clk) if (fire) held <= bank;
   end
   wire last_sf = sf == SW'(SF - 1);
@@ -131,8 +129,8 @@ module bx_matvec #(
     end
   end
   always_ff @(posedge clk) begin
-    if (!rst_n) next_address <= '0;
-    else if (fire) next_address <= last_group ? bank : address + 1'b1;
+    if (!rst_n) offset <= '0;
+    else if (fire) offset <= last_group ? '0 : offset + 1'b1;
   end
 
   // -- flags that travel with the work; stage k is k cycles after the firing
