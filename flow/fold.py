@@ -238,11 +238,13 @@ def _in_time(
         choice = quickest(space, cycles, device)
         least = _latency(graph, choice) if choice else None
         if choice is None or least is None or least > target:
-            reached = f"the least is about {least / board.clock_mhz:.4g} us" if least else "no folding fits the device"
+            reached = (
+                f"the quickest takes about {least / board.clock_mhz:.4g} us" if least else "no folding fits the device"
+            )
             rate = f" at {target_fps:g} frames/s" if target_fps is not None else ""
             raise FoldingError(
-                f"a latency of {target_latency_us:g} us{rate} on {board.title} at {board.clock_mhz:g} MHz is out of"
-                f" reach: {reached}"
+                f"no folding was found for a latency of {target_latency_us:g} us{rate} on {board.title} at"
+                f" {board.clock_mhz:g} MHz: {reached}"
             )
         best = choice
     return best, device

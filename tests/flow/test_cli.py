@@ -184,7 +184,7 @@ def test_build_refuses_what_it_cannot_make(refused, tiny, tmp_path):
         (["--target-fps", "nan"], "target_fps"),
         (["--target-fps", "1e9"], "out of reach"),
         (["--target-latency-us", "0"], "target_latency_us: Input should be greater than 0"),
-        (["--target-latency-us", "0.01"], "a latency of 0.01 us on TUL PYNQ-Z2 at 100 MHz is out of reach"),
+        (["--target-latency-us", "0.01"], "no folding was found for a latency of 0.01 us on TUL PYNQ-Z2 at 100 MHz"),
         (["--folding", folding], "matvec_1 (MatVec): PE=3 is illegal; legal values: 1, 2, 4"),
         (["--folding", tmp_path / "none.json"], "cannot read the folding file"),
         (["--top-k", "9"], "9"),
