@@ -107,6 +107,7 @@ class BinaryBlock(nn.Module):
         self.conv, self.repeat, self.pool_size = conv, repeat, pool
         maps = conv.maps if isinstance(conv, ExpertConv2d) else conv.out_channels
         self.out_channels = maps * repeat
+        self.input_max = input_max
         self.bound = conv.fan_in * input_max
         self.bn = nn.BatchNorm2d(self.out_channels)
         if repeat > 1:

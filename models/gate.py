@@ -121,7 +121,7 @@ class ExpertGate(nn.Module):
     @property
     def frozen(self) -> bool:
         """Whether the gate computes with its integer weights."""
-        return bool(self.frozen_flag)
+        return not self.frozen_flag.is_meta and bool(self.frozen_flag)
 
     def logits(self, x: Tensor) -> Tensor:
         """Real-valued logits ``[B, N]`` of the gate's source ``[B, C, H, W]``."""

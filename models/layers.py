@@ -1,30 +1,53 @@
 """All layers under one name: ``from bitexpert.models.layers import ExpertConv2d``."""
 
+from .arithmetic import ChannelBias, ChannelMix, ChannelScale, RPReLU, SqueezeExcite
 from .binary import BinaryConv2d, BinaryLinear, PadMode
 from .block import BinaryBlock, batchnorm_affine, snap_batchnorm
+from .bnext import BNextBlock, BNextUnit
+from .ebnet import Downsample, ExpertBlock, ExpertUnit
 from .expert import EXPERT_DOMAIN, BlockOutput, ExpertConv2d
 from .gate import ExpertGate, GateSource, integer_experts, winner_take_all
 from .quant import BinaryActivation, BipolarWeight, InputQuantizer, binarize, clip_latent_weights
+from .resnet import ResidualUnit, Shortcut
 from .shrink import ExpandShrink, tile_channels
+from .sign_conv import SignConv2d
+from .stems import Classifier, DabnnStem, Stem, make_stem
 
 __all__ = [
     "EXPERT_DOMAIN",
+    "BNextBlock",
+    "BNextUnit",
     "BinaryActivation",
     "BinaryBlock",
     "BinaryConv2d",
     "BinaryLinear",
     "BipolarWeight",
     "BlockOutput",
+    "ChannelBias",
+    "ChannelMix",
+    "ChannelScale",
+    "Classifier",
+    "DabnnStem",
+    "Downsample",
     "ExpandShrink",
+    "ExpertBlock",
     "ExpertConv2d",
     "ExpertGate",
+    "ExpertUnit",
     "GateSource",
     "InputQuantizer",
     "PadMode",
+    "RPReLU",
+    "ResidualUnit",
+    "Shortcut",
+    "SignConv2d",
+    "SqueezeExcite",
+    "Stem",
     "batchnorm_affine",
     "binarize",
     "clip_latent_weights",
     "integer_experts",
+    "make_stem",
     "snap_batchnorm",
     "tile_channels",
     "winner_take_all",

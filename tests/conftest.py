@@ -1,5 +1,6 @@
 """Makes the helpers of this folder importable from every test, and one tiny network for the tests of the way."""
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+# Tests run side by side: torch's threads would wait for each other, and take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_bad_recipes(refused, tmp_path):
         (b"\xff\xfe\x00", "cannot be read"),
         (b"name: x\nepochs: 3\n", "epochs: this key is unknown"),
         (b"name: x\ntraining: {epochs_single: -1}\n", "training.epochs_single"),
-        (b"name: x\nnetwork: {name: resnet}\n", "unknown network; use one of vgg"),
+        (b"name: x\nnetwork: {name: resnet-19}\n", "unknown network; use one of bireal-18, bnext-t, cnv"),
         (b"name: x\nnetwork: {config: {height: 9}}\n", "blocks.1.pool: 2 doesn't divide the map of 9 x 8 pixels"),
     ]:
         (tmp_path / "r.yaml").write_bytes(content)

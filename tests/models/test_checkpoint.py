@@ -89,7 +89,7 @@ def test_another_torch_file(tmp_path):
     ("changes", "words"),
     [
         ({"version": VERSION + 1}, f"format version {VERSION + 1}"),
-        ({"network": "resnet"}, "'resnet' is unknown"),
+        ({"network": "resnet-19"}, "'resnet-19' is unknown"),
         ({"config": {"colour": 1}}, "colour: this key is unknown"),
         ({"state_dict": {}}, "weights don't fit"),
         ({"state_dict": {"head.weight": torch.zeros(1)}}, "weights don't fit"),

@@ -108,7 +108,7 @@ def test_config_survives_json():
         ({"blocks": [{"kind": "expert", "width": 8}]}, "first block sees pixels"),
         ({"blocks": [{"width": 8}, {"width": 9, "tau": 2}]}, r"blocks.1: tau\*groups=2\*1 must divide"),
         ({"blocks": [{"width": 8, "expansion": 2}]}, "blocks.0: expansion and groups belong"),
-        ({"blocks": [{"width": 8}, {"kind": "expert", "width": 8, "tau": 2}]}, "tau and es_groups belong"),
+        ({"blocks": [{"width": 8}, {"kind": "expert", "width": 8, "tau": 2, "groups": 2}]}, "remove one pair"),
         ({"blocks": [{"width": 8, "pool": 3}]}, "blocks.0.pool: 3 doesn't divide"),
         ({"blocks": [{"width": 8, "kernel": 11, "padding": 0}]}, "nothing is left"),
         ({"blocks": [{"width": 0}]}, r"blocks.0.width: .*greater than or equal to 1 \(found 0\)"),
@@ -121,8 +121,8 @@ def test_wrong_configs(config, words):
 
 
 def test_unknown_network():
-    with pytest.raises(NetworkError, match="'resnet' is unknown; there are: vgg"):
-        build_network("resnet")
+    with pytest.raises(NetworkError, match=r"'resnet-19' is unknown; there are: bireal-18, .*, vgg; or N0N1N2N3-E-"):
+        build_network("resnet-19")
 
 
 def test_normalized_gates_use_every_expert():
