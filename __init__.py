@@ -1,7 +1,7 @@
 """bitexpert: trained high-capacity binary neural networks as FPGA accelerators, proven equal bit for bit.
 
 The verbs of the command line are functions here: ``train``, ``export``, ``build``, ``simulate``, ``report``,
-``synth``, ``doctor``, ``inspect``, ``demo``.
+``synth``, ``doctor``, ``inspect``, ``cost``, ``demo``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ __all__ = [
     "BitexpertError",
     "__version__",
     "build",
+    "cost",
     "demo",
     "doctor",
     "export",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .inspection import ModelReport
     from .simulate import SimulationReport
 
-__all__ = ["build", "demo", "doctor", "export", "inspect", "report", "simulate", "synth", "train"]
+__all__ = ["build", "cost", "demo", "doctor", "export", "inspect", "report", "simulate", "synth", "train"]
 
 
 def train(
@@ -144,6 +144,33 @@ def inspect(model: str | Path) -> ModelReport:
     from .inspection import inspect_model
 
     return inspect_model(Path(model))
+
+
+def cost(network: str, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Count operations, parameters and representation capacity of a network, for one image.
+
+    Parameters
+    ----------
+    network : str
+        A name of the registry, or the notation of an Expert Binary Network, such as ``"1262-2-4:8:8:16"``.
+    config : dict, optional
+        Settings that differ from the network's defaults, e.g. ``{"experts": 1}``.
+
+    Returns
+    -------
+    dict
+        ``network``; sums ``bops`` (binary multiply-accumulates), ``flops`` (``macs``, the real ones, and
+        ``elementwise``), ``ops`` (``bops / 64 + macs``), ``parameters``, ``binary_parameters``, ``capacity``; and
+        ``layers`` with the same figures. See :func:`bitexpert.models.cost.count` for the rules.
+
+    Raises
+    ------
+    NetworkError
+        If the name is unknown or the config is wrong.
+    """
+    from ..models.networks import network_cost
+
+    return {"network": network, **network_cost(network, config).as_dict()}
 
 
 def demo(folder: str | Path, *, fresh: bool = False) -> Any:

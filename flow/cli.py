@@ -260,6 +260,25 @@ def _doctor_model(model: Path, as_json: bool) -> None:
 
 
 @app.command()
+def cost(
+    network: Annotated[
+        str, typer.Argument(help="Name, e.g. es-resnet-20, or notation, e.g. 1262-2-4:8:8:16; a wrong one lists them.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Count a network's binary and real operations, parameters and representation capacity, layer by layer."""
+    from . import api
+    from .present import cost_tables
+
+    data = api.cost(network)
+    if as_json:
+        _print_json(data)
+        return
+    for part in cost_tables(data):
+        console.print(part, soft_wrap=isinstance(part, str))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for all that the demo makes.")] = Path("demo"),
     fresh: Annotated[bool, typer.Option(help="Train again even if the folder holds a trained network.")] = False,

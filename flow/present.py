@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .simulate import SimulationReport
 
 __all__ = [
+    "cost_tables",
     "demo_summary",
     "doctor_table",
     "model_tables",
@@ -260,6 +261,32 @@ def model_tables(report: ModelReport) -> list[Any]:
     parts += [f"note    {escape(note)}" for note in report.notes]
     parts.append("[green]Every node has a place in the accelerator[/]: `bitexpert build` can make it.")
     return parts
+
+
+def cost_tables(data: dict[str, Any]) -> list[Any]:
+    """What ``cost`` prints: each layer that multiplies, the rest in one row, and the papers' measures."""
+    keys = ("bops", "macs", "elementwise", "parameters", "capacity")
+
+    def numbers(row: dict[str, Any]) -> list[str]:
+        return [f"{row[key]:,}" if row[key] else "" for key in keys]
+
+    small = [layer for layer in data["layers"] if layer["kind"] == "elementwise"]
+    rows: list[Sequence[Any]] = [
+        (layer["name"], layer["kind"], " x ".join(map(str, layer["shape"])), *numbers(layer))
+        for layer in data["layers"]
+        if layer["kind"] != "elementwise"
+    ]
+    rest = {key: sum(layer[key] for layer in small) for key in keys}
+    rows.append((f"{len(small)} others", "elementwise", "", *numbers(rest)))
+    rows.append(("total", "", "", *numbers(data)))
+    columns = ("layer", "kind", "output", "BOPs", "real MACs", "elementwise", "parameters", "values of an output")
+    return [
+        _table(f"{data['network']}, for one image", columns, rows, left=3),
+        f"BOPs    {data['bops']:.4g}  (binary multiply-accumulates)",
+        f"FLOPs   {data['flops']:.4g}  (real ones and elementwise operations, as in Expert Binary Networks)",
+        f"OPs     {data['ops']:.4g}  (BOPs / 64 and real ones, as in Expanding-and-Shrinking)",
+        f"weights {data['parameters']:,} parameters, of them {data['binary_parameters']:,} of one bit",
+    ]
 
 
 def demo_summary(result: DemoResult) -> list[Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ..errors import BitexpertError
-from .cost import count
+from .cost import NetworkCost, count
 from .expert import BlockOutput, ExpertConv2d
 
 __all__ = ["BinaryNetwork", "ImageConfig", "NetworkError", "class_numbers"]
@@ -62,13 +62,16 @@ class BinaryNetwork(nn.Module):
         super().__init__()
         self.config = config
 
+    def cost(self) -> NetworkCost:
+        """What the network costs for one image, see `count`."""
+        with torch.device("meta"):
+            twin = type(self)(self.config)
+        return count(twin, (self.config.channels, self.config.height, self.config.width))
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one image, binary or not; experts don't multiply them, gates aren't counted."""
-        with torch.device("meta"):
-            twin = type(self)(self.config)
-        cost = count(twin, (self.config.channels, self.config.height, self.config.width))
-        return sum(layer.bops + layer.macs for layer in cost.layers if layer.kind != "gate")
+        return sum(layer.bops + layer.macs for layer in self.cost().layers if layer.kind != "gate")
 
     def experts(self) -> Iterator[tuple[str, ExpertConv2d]]:
         """Name and layer of every expert convolution, in order."""

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ValidationError
 
 from .bnext import BNext, BNextConfig, ESBNextTConfig
+from .cost import NetworkCost
 from .ebnet import NOTATION, EBResNet, EBResNetConfig, Structure
 from .network import BinaryNetwork, ImageConfig, NetworkError
 from .resnet import (
@@ -17,7 +19,17 @@ from .resnet import (
 )
 from .vgg import BlockConfig, CnvConfig, EsEbCnvConfig, Vgg, VggConfig
 
-__all__ = ["NETWORKS", "BinaryNetwork", "BlockConfig", "NetworkError", "Vgg", "VggConfig", "build_network", "explain"]
+__all__ = [
+    "NETWORKS",
+    "BinaryNetwork",
+    "BlockConfig",
+    "NetworkError",
+    "Vgg",
+    "VggConfig",
+    "build_network",
+    "explain",
+    "network_cost",
+]
 
 #: Name -> (config class, model class). Several names share a model class and differ in their configs' defaults.
 NETWORKS: dict[str, tuple[type[ImageConfig], type[BinaryNetwork]]] = {
@@ -82,3 +94,10 @@ def build_network(name: str, config: dict[str, Any] | BaseModel | None = None) -
         except ValidationError as error:
             raise NetworkError(explain(error)) from None
     return model_class(config)
+
+
+def network_cost(name: str, config: dict[str, Any] | BaseModel | None = None) -> NetworkCost:
+    """What a network costs for one image, without making its weights; arguments and errors as in `build_network`."""
+    with torch.device("meta"):
+        network = build_network(name, config)
+    return network.cost()

@@ -44,7 +44,7 @@ def refused(run):
 def test_help_names_every_verb_and_exit_status(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "")
-    for verb in ("train", "export", "build", "simulate", "report", "doctor", "demo"):
+    for verb in ("train", "export", "build", "simulate", "report", "doctor", "cost", "demo"):
         assert f" {verb} " in out
         assert run(verb, "--help")[0] == 0
     for code in ("0", "1", "2", "3", "4", "130"):
@@ -304,6 +304,25 @@ def test_what_goes_wrong_inside(run, monkeypatch, tmp_path, error, status, messa
     assert err.count("\n") == 1
     if status != 130:
         assert "Traceback" in run("report", tmp_path, "--debug")[2]
+
+
+def test_cost_of_a_network(run, refused):
+    status, out, err = run("cost", "1262-2-4:8:8:16", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found["network"] == "1262-2-4:8:8:16"
+    assert found["bops"] == 1_706_786_816
+    assert found["bops"] == sum(layer["bops"] for layer in found["layers"])
+    assert api.cost("1262-2-4:8:8:16")["flops"] == found["flops"]
+    assert api.cost("1262-2-4:8:8:16", {"experts": 1})["parameters"] < found["parameters"] / 3
+    status, out, err = run("cost", "cnv")
+    assert (status, err) == (0, "")
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    assert rows["blocks.1.conv"][1:] == ["binary", "conv", *["64", "x", "28", "x", "28", "28,901,376", "36,864", "577"]]
+    assert rows["total"][1:] == ["57,906,176", "1,555,200", "142,592", "1,546,688", "13,934"]
+    assert rows["BOPs"][1] == "5.791e+07"
+    assert "there are: bireal-18, " in refused("cost", "alexnet")
+    assert "'126-2-4:8:8:16' is unknown; " in refused("cost", "126-2-4:8:8:16")
 
 
 def test_demo_refuses_a_folder_that_is_not_its_own(refused, tmp_path):
