@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import BitexpertError
-from ..models.binary import BinaryConv2d, BinaryLinear
+from ..models.binary import BinaryWeights
 from ..models.checkpoint import load_checkpoint
 from ..models.expert import EXPERT_DOMAIN, ExpertConv2d
 from ..models.files import write_atomically
@@ -29,12 +29,22 @@ class ExportError(BitexpertError):
 
 
 def _check(model: nn.Module) -> None:
-    """Raise ExportError unless every weight is +-1 and every gate is frozen."""
+    """Raise ExportError unless every layer is binary, every weight +-1 and every gate frozen."""
+    gates = {id(layer.gate.linear) for layer in model.modules() if isinstance(layer, ExpertConv2d)}
     for name, layer in model.named_modules():
-        if not isinstance(layer, (BinaryConv2d, BinaryLinear, ExpertConv2d)):
+        if not isinstance(layer, BinaryWeights):
+            if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates:
+                raise ExportError(
+                    f"{name}: its weights are real numbers, and the accelerator computes with integers; export a "
+                    "network without real layers (vgg, cnv, es-eb-cnv), or this one with brevitas.export for other use"
+                )
             continue
+        if layer.real_weights:
+            raise ExportError(
+                f"{name}: it multiplies with real weights; call use_real_weights(model, False) and train the signs"
+            )
         # NaN would binarize to -1 without a word, so look at the real weights too.
-        if not torch.isfinite(layer.weight).all() or not (layer.binary_weight().abs() == 1).all():
+        if not torch.isfinite(layer.weight).all() or not (layer.used_weight().abs() == 1).all():
             raise ExportError(f"{name}: its weights aren't all +1 or -1; the training has diverged, train again")
         if isinstance(layer, ExpertConv2d) and not layer.gate.frozen:
             raise ExportError(f"{name}: its gate is still real-valued; call model.freeze() before the export")

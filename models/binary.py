@@ -5,11 +5,19 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .quant import BipolarWeight, plain, qnn
 
-__all__ = ["PAD_VALUES", "BinaryConv2d", "BinaryLinear", "BinaryWeights", "PadMode", "check_groups"]
+__all__ = [
+    "PAD_VALUES",
+    "BinaryConv2d",
+    "BinaryLinear",
+    "BinaryWeights",
+    "PadMode",
+    "check_groups",
+    "use_real_weights",
+]
 
 PadMode = Literal["zero", "minus_one", "none"]
 PAD_VALUES: dict[str, float] = {"zero": 0.0, "minus_one": -1.0, "none": 0.0}
@@ -56,6 +64,8 @@ class BinaryWeights:
 
     weight: Tensor
     quant_weight: Callable[[], Any]
+    #: Multiply with the real weights instead of their signs, see `use_real_weights`.
+    real_weights: bool = False
 
     @property
     def fan_in(self) -> int:
@@ -65,6 +75,28 @@ class BinaryWeights:
     def binary_weight(self) -> Tensor:
         """The weights in {-1, +1}, in the shape of ``weight`` (an expert layer's banks one behind the other)."""
         return plain(self.quant_weight())
+
+    def used_weight(self) -> Tensor:
+        """What the layer multiplies with: the binary weights, or the real ones while it is told to."""
+        return self.weight if self.real_weights else self.binary_weight()
+
+
+def use_real_weights(model: nn.Module, real: bool) -> None:
+    """Let all binary layers multiply with their real weights, or with their signs again.
+
+    Parameters
+    ----------
+    model : nn.Module
+    real : bool
+
+    Notes
+    -----
+    High-Capacity Expert Binary Networks (ICLR 2021) trains binary activations with real weights first (stage I) and
+    binarizes the weights then (stage II). A checkpoint doesn't hold this switch: a network that is read has signs.
+    """
+    for layer in model.modules():
+        if isinstance(layer, BinaryWeights):
+            layer.real_weights = real
 
 
 class BinaryConv2d(BinaryWeights, qnn.QuantConv2d):
@@ -127,6 +159,8 @@ class BinaryConv2d(BinaryWeights, qnn.QuantConv2d):
         """Convolve ``[B, C, H, W]``; returns integer accumulators ``[B, out, OH, OW]``."""
         if self.pad_mode == "minus_one" and self.pad_amount:
             x = _PadMinusOne.apply(x, self.pad_amount)
+        if self.real_weights:
+            return F.conv2d(x, self.weight, None, self.stride, self.padding, self.dilation, self.groups)
         return plain(super().forward(x))
 
 
@@ -144,4 +178,6 @@ class BinaryLinear(BinaryWeights, qnn.QuantLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, in]`` to integer scores ``[B, out]``."""
+        if self.real_weights:
+            return F.linear(x, self.weight)
         return plain(super().forward(x))

@@ -176,6 +176,8 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
     def forward(self, source: BlockOutput) -> Tensor:
         """Convolve what the preceding block hands over; returns accumulators ``[B, out, OH, OW]``."""
         if self.gate.frozen:
+            if self.real_weights:
+                raise RuntimeError("a frozen layer has binary weights; call use_real_weights(model, False)")
             if self.training:
                 raise RuntimeError("this layer's gate is frozen; call eval(), or train an unfrozen network")
             g = self.gate_input(source)
@@ -207,7 +209,8 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         pad = self.pad_amount
         if pad:
             x = F.pad(x, (pad,) * 4, value=PAD_VALUES[self.pad_mode])
-        weight = _BinaryMixture.apply(choice, self.weight.reshape(self.gate.experts, -1))
+        banks = self.weight.reshape(self.gate.experts, -1)
+        weight = choice @ banks if self.real_weights else _BinaryMixture.apply(choice, banks)
         # One grouped convolution for the whole batch: every sample is a set of groups.
         y = F.conv2d(
             x.reshape(1, b * c, *x.shape[2:]),

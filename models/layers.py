@@ -1,7 +1,7 @@
 """All layers under one name: ``from bitexpert.models.layers import ExpertConv2d``."""
 
 from .arithmetic import ChannelBias, ChannelMix, ChannelScale, RPReLU, SqueezeExcite
-from .binary import BinaryConv2d, BinaryLinear, PadMode
+from .binary import BinaryConv2d, BinaryLinear, PadMode, use_real_weights
 from .block import BinaryBlock, batchnorm_affine, snap_batchnorm
 from .bnext import BNextBlock, BNextUnit
 from .ebnet import Downsample, ExpertBlock, ExpertUnit
@@ -50,5 +50,6 @@ __all__ = [
     "make_stem",
     "snap_batchnorm",
     "tile_channels",
+    "use_real_weights",
     "winner_take_all",
 ]

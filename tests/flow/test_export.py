@@ -6,6 +6,7 @@ import pytest
 import torch
 from bitexpert.flow.custom_op import expert_inputs
 from bitexpert.flow.export import ExportError, export, run_qonnx
+from bitexpert.models.binary import use_real_weights
 from bitexpert.models.checkpoint import CheckpointError, save_checkpoint
 from bitexpert.models.networks import build_network
 from qonnx.core.datatype import DataType
@@ -170,3 +171,40 @@ def test_one_network_always_gives_the_same_file(exported, tmp_path):
     model, path = exported
     again = export(model, tmp_path / "again.onnx")
     assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["cnv", "es-eb-cnv"])
+def test_cnv_equals_its_file(name, tmp_path):
+    torch.manual_seed(0)
+    model = build_network(name)
+    x = torch.randint(0, 256, (16, 3, 32, 32), generator=torch.Generator().manual_seed(1)).float()
+    with torch.no_grad():
+        for _ in range(10):
+            model(x)
+    model.normalize_gates(x)
+    path = export(model.freeze(), tmp_path / "model.onnx", samples=x[:3].numpy())
+    with torch.no_grad():
+        expected = model(x[3:6]).numpy()
+    assert len(np.unique(expected)) > 10
+    assert np.array_equal(run_qonnx(ModelWrapper(str(path)), x[3:6].numpy()), expected)
+
+
+@pytest.mark.parametrize("name", ["1111-0.25-1:1:1:1", "es-resnet-20", "es-bnext-t"])
+def test_real_layers_are_refused(name, tmp_path):
+    size = {
+        "height": 32,
+        "width": 32,
+        "widths" if "bnext" in name else "stem": (32, 32) if "bnext" in name else "cifar",
+    }
+    with pytest.raises(ExportError, match=r"stem.*conv: its weights are real numbers, .* \(vgg, cnv, es-eb-cnv\)"):
+        export(build_network(name, size).freeze(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_weights_are_refused(tmp_path):
+    model = network({"blocks": [{"width": 4}, {"width": 8}]}).freeze()
+    use_real_weights(model, True)
+    with pytest.raises(ExportError, match=r"blocks.0.conv: it multiplies with real weights; call use_real_weights"):
+        export(model, tmp_path / "model.onnx")
+    use_real_weights(model, False)
+    export(model, tmp_path / "model.onnx")

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from bitexpert.models.networks import BlockConfig, NetworkError, Vgg, VggConfig, build_network
+from bitexpert.models.binary import use_real_weights
+from bitexpert.models.networks import BlockConfig, NetworkError, Vgg, VggConfig, build_network, network_cost
 
 
 def randomize(model, seed=0):
@@ -131,3 +132,87 @@ def test_normalized_gates_use_every_expert():
     model(pixels(200, seed=1))
     for _, layer in model.experts():
         assert torch.bincount(layer.gate.last_index, minlength=4).min() > 5
+
+
+@pytest.mark.parametrize("name", ["cnv", "es-eb-cnv"])
+def test_cnv(name):
+    torch.manual_seed(0)
+    model = build_network(name)
+    x = torch.randint(0, 256, (4, 3, 32, 32)).float()
+    scores = model(x)
+    assert scores.shape == (4, 10)
+    scores.square().sum().backward()
+    still = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+    maps = [b.out_channels // b.repeat for b in model.blocks]
+    if name == "cnv":
+        assert maps == [64, 64, 128, 128, 256, 256, 512, 512]
+        # 1,542,848 weights are those of Brevitas' CNV
+        assert sum(b.conv.weight.numel() for b in model.blocks) + model.head.weight.numel() == 1_542_848
+    else:
+        assert maps == [32, 16, 32, 32, 64, 64, 128, 128]
+        assert [b.out_channels for b in model.blocks] == [128, 128, 256, 256, 512, 512, 1024, 1024]
+        assert [layer.groups for _, layer in model.experts()] == [2, 2]
+    other = build_network(model.name, model.config.model_dump())
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.eval()(x), model.eval()(x))
+
+
+def test_es_eb_cnv_has_as_many_operations_as_the_plain_network_of_its_widths():
+    es = build_network("es-eb-cnv").config
+    plain = VggConfig(
+        **es.model_dump(exclude={"blocks"}),
+        blocks=[{**b.model_dump(), "kind": "binary", "tau": 1, "es_groups": 1} for b in es.blocks],
+    )
+    layers = {name: network_cost("vgg", config).layers for name, config in (("es", es), ("plain", plain))}
+    bops = {
+        name: [r.bops + r.macs for r in rows if r.kind in ("binary conv", "expert conv")]
+        for name, rows in layers.items()
+    }
+    assert bops["es"] == bops["plain"]
+
+
+def test_an_expert_block_with_expanding_and_shrinking_freezes():
+    blocks = [
+        {"width": 8, "tau": 2},
+        {"kind": "expert", "width": 8, "tau": 2, "es_groups": 2, "experts": 3},
+        {"width": 4},
+    ]
+    torch.manual_seed(0)
+    model = randomize(build_network("vgg", {"blocks": blocks}))
+    assert [b.out_channels for b in model.blocks] == [16, 32, 4]
+    x = pixels(50)
+    before, (_, layer) = model(x), next(model.experts())
+    chosen = layer.gate.last_index
+    after = model.freeze()(x)
+    same = layer.gate.last_index == chosen
+    assert same.float().mean() > 0.85
+    assert torch.equal(before[same], after[same])
+
+
+def test_a_network_with_real_layers_has_no_integer_form():
+    model = build_network("1111-0.25-1:1:1:1", {"height": 16, "width": 16, "stem": "cifar"})
+    assert model.freeze() is model
+    assert not model.training
+    assert not model.frozen
+
+
+def test_real_weights_are_used_only_while_wanted():
+    torch.manual_seed(0)
+    model = build_network("vgg").eval()
+    x = pixels(3)
+    binary = model(x)
+    use_real_weights(model, True)
+    real = model(x)
+    assert not torch.equal(real, binary)
+    for block in model.blocks:
+        assert torch.equal(block.conv.used_weight(), block.conv.weight)
+    with torch.no_grad():
+        for p in [block.conv.weight for block in model.blocks]:
+            p.mul_(2)
+    assert not torch.equal(model(x), real)
+    use_real_weights(model, False)
+    assert torch.equal(model(x), binary)
+    use_real_weights(model.freeze(), True)
+    with pytest.raises(RuntimeError, match="a frozen layer has binary weights"):
+        model(x)
