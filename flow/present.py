@@ -280,8 +280,11 @@ def cost_tables(data: dict[str, Any]) -> list[Any]:
     rows.append((f"{len(small)} others", "elementwise", "", *numbers(rest)))
     rows.append(("total", "", "", *numbers(data)))
     columns = ("layer", "kind", "output", "BOPs", "real MACs", "elementwise", "parameters", "values of an output")
+    table = _table(f"{data['network']}, for one image", columns, rows, left=3)
+    for column in table.columns[:2]:  # long names are broken, numbers are not
+        column.no_wrap, column.overflow = False, "fold"
     return [
-        _table(f"{data['network']}, for one image", columns, rows, left=3),
+        table,
         f"BOPs    {data['bops']:.4g}  (binary multiply-accumulates)",
         f"FLOPs   {data['flops']:.4g}  (real ones and elementwise operations, as in Expert Binary Networks)",
         f"OPs     {data['ops']:.4g}  (BOPs / 64 and real ones, as in Expanding-and-Shrinking)",

@@ -306,7 +306,8 @@ def test_what_goes_wrong_inside(run, monkeypatch, tmp_path, error, status, messa
         assert "Traceback" in run("report", tmp_path, "--debug")[2]
 
 
-def test_cost_of_a_network(run, refused):
+def test_cost_of_a_network(run, refused, monkeypatch):
+    monkeypatch.setattr("bitexpert.flow.cli.console.width", 160)
     status, out, err = run("cost", "1262-2-4:8:8:16", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)
