@@ -279,9 +279,9 @@ def cost_tables(data: dict[str, Any]) -> list[Any]:
     rest = {key: sum(layer[key] for layer in small) for key in keys}
     rows.append((f"{len(small)} others", "elementwise", "", *numbers(rest)))
     rows.append(("total", "", "", *numbers(data)))
-    columns = ("layer", "kind", "output", "BOPs", "real MACs", "elementwise", "parameters", "values of an output")
+    columns = ("layer", "kind", "output", "BOPs", "real MACs", "elementwise", "parameters", "capacity")
     table = _table(f"{data['network']}, for one image", columns, rows, left=3)
-    for column in table.columns[:2]:  # long names are broken, numbers are not
+    for column in table.columns:  # a narrow terminal breaks the cells and loses nothing
         column.no_wrap, column.overflow = False, "fold"
     return [
         table,
@@ -289,6 +289,7 @@ def cost_tables(data: dict[str, Any]) -> list[Any]:
         f"FLOPs   {data['flops']:.4g}  (real ones and elementwise operations, as in Expert Binary Networks)",
         f"OPs     {data['ops']:.4g}  (BOPs / 64 and real ones, as in Expanding-and-Shrinking)",
         f"weights {data['parameters']:,} parameters, of them {data['binary_parameters']:,} of one bit",
+        "capacity is how many values an output of a binary layer can take",
     ]
 
 
