@@ -279,7 +279,13 @@ MUTANTS = (
         "enable && start && s_axis_tvalid;",
         "enable && start;",
     ),
-    Mutant("matvec does not replay", "matvec_folds", "bx_matvec.sv", "replay <= !arriving;", "replay <= 1'b0;"),
+    Mutant(
+        "matvec replays the first beat only",
+        "matvec_folds",
+        "bx_matvec.sv",
+        "if (enable) sf_1 <= sf;",
+        "if (enable) sf_1 <= arriving ? sf : '0;",
+    ),
     Mutant(
         "matvec takes a window over another",
         "matvec_folds",
