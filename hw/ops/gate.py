@@ -214,7 +214,8 @@ class Gate(Operator):
         is_dsp = min(self.sum_bits, self.weight_bits) > 1 and self.sum_bits + self.weight_bits >= DSP_BITS
         product = self.sum_bits + self.weight_bits
         parts = pe // elements
-        flags = 1 + (elements > 1)  # shift registers: the last step of a pass, and the first one if it travels far
+        # shift registers: the first and the last step of a pass and, if it travels far, its number
+        flags = 2 + (bits_for(passes) if elements > 1 else 0)
         positions = (words, self._pixels, parts, passes, steps)
         counters = sum(bits_for(n) for n in positions)
         # a multiplier and its registers are a DSP; the block RAM's output register is its own

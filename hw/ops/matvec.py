@@ -307,7 +307,8 @@ class MatVec(Operator):
         if self._counts:
             part, total = sizes[0].bit_length(), simd.bit_length()
             if self.weights[..., 0].size == folding["PE"] and self.columns == simd:
-                constant = simd  # one word of weights
+                # one word of weights; rows of few bits are the same or each other's inverse
+                constant = simd * min(1, 2 ** min(simd - 1, 30) / folding["PE"])
             else:
                 popcount = sum(map(_equal_luts, sizes))
         else:

@@ -51,7 +51,7 @@ def test_the_model_is_near_the_cells_that_it_was_fitted_to(bench, measured):
     assert np.median(lut) < 0.06
     assert np.max(lut) < 0.30
     assert np.median(ff) < 0.04
-    assert np.max(ff) < 0.30
+    assert np.max(ff) < 0.33
 
 
 def test_a_wrong_factor_shows(bench, measured):
