@@ -1,5 +1,9 @@
 """Small graphs whose every folding can be tried."""
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.add import Add
@@ -83,3 +87,16 @@ def residual() -> Dataflow:
         Node("matvec1", matvec1, ("e",), ("f",)),
     )
     return Dataflow(nodes, ("a",), ("f",))
+
+
+def every_folding(graph: Dataflow) -> Iterator[Dataflow]:
+    """The graph with each of its foldings; a window is as wide as its reader."""
+    ways = [
+        [dict(zip(n.op.foldings(), v, strict=True)) for v in itertools.product(*n.op.foldings().values())]
+        for n in graph.nodes
+    ]
+    for foldings in itertools.product(*ways):
+        nodes = [replace(n, folding=f) for n, f in zip(graph.nodes, foldings, strict=True)]
+        chosen = {n.name: n.folding for n in nodes}
+        if "window" not in chosen or chosen["window"]["SIMD"] == chosen["matvec"]["SIMD"]:
+            yield graph.replace(nodes)

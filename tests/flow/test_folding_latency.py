@@ -1,6 +1,3 @@
-import itertools
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from bitexpert.flow.board import load_board
@@ -13,7 +10,7 @@ from bitexpert.hw.ops.sliding_window import SlidingWindow
 from bitexpert.hw.performance import ample_depths, simulate, size_fifos
 from bitexpert.hw.resources import Resources
 from bitexpert.hw.types import BIPOLAR, StreamType
-from foldnets import diamond, experts, padded_bits, residual
+from foldnets import diamond, every_folding, experts, padded_bits, residual
 
 BOARD = load_board("pynq-z2")
 
@@ -28,17 +25,9 @@ def latency(graph: Dataflow) -> int:
 
 def every_latency(graph: Dataflow) -> list[tuple[int, float]]:
     """Latency of every folding with deep FIFOs, and its cost with shallow ones."""
-    ways = [
-        [dict(zip(n.op.foldings(), v, strict=True)) for v in itertools.product(*n.op.foldings().values())]
-        for n in graph.nodes
-    ]
     found = []
-    for foldings in itertools.product(*ways):
-        nodes = [replace(n, folding=f) for n, f in zip(graph.nodes, foldings, strict=True)]
-        by_name = {n.name: n.folding for n in nodes}
-        if "window" in by_name and by_name["window"]["SIMD"] != by_name["matvec"]["SIMD"]:
-            continue
-        whole = insert_fifos(insert_width_converts(graph.replace(nodes)))
+    for folded in every_folding(graph):
+        whole = insert_fifos(insert_width_converts(folded))
         need = [n.op.resources(n.folding) for n in whole.nodes]
         found.append((latency(ample_depths(whole)[0]), sum(map(cost, need))))
     return found

@@ -10,7 +10,7 @@ from bitexpert.hw.graph import Dataflow
 from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.performance import bottleneck
 from bitexpert.hw.resources import Resources
-from foldnets import diamond, experts, padded_bits
+from foldnets import diamond, every_folding, experts, padded_bits
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,12 @@ class Design:
 
 def every_design(graph: Dataflow) -> list[Design]:
     """Every folding of a graph, with its plumbing really put in."""
-    spaces = [
-        [dict(zip(n.op.foldings(), v, strict=True)) for v in itertools.product(*n.op.foldings().values())]
-        for n in graph.nodes
-    ]
     designs = []
-    for foldings in itertools.product(*spaces):
-        nodes = [replace(n, folding=f) for n, f in zip(graph.nodes, foldings, strict=True)]
-        chosen = {n.name: n.folding for n in nodes}
-        if "window" in chosen and chosen["window"]["SIMD"] != chosen["matvec"]["SIMD"]:
-            continue
-        if "hold" in chosen:
-            nodes = [
-                replace(n, op=replace(n.op, depth=max(2, n.op.cycles(n.folding)))) if n.name == "hold" else n
-                for n in nodes
-            ]
+    for folded in every_folding(graph):
+        nodes = [
+            replace(n, op=replace(n.op, depth=max(2, n.op.cycles(n.folding)))) if n.name == "hold" else n
+            for n in folded.nodes
+        ]
         whole = insert_fifos(insert_width_converts(graph.replace(nodes)))
         designs.append(Design(bottleneck(whole)[1], estimate(whole)))
     return designs
