@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import BitexpertError
 from .checkpoint import save_checkpoint
-from .datasets import Dataset, load_dataset
+from .datasets import Dataset, Images, load_dataset
 from .files import write_atomically
 from .networks import NetworkError, build_network
 from .quant import clip_latent_weights
@@ -80,13 +80,13 @@ class TrainResult:
         return self.run_dir / "model.pt"
 
 
-def _tensor(images: NDArray[np.uint8]) -> Tensor:
+def _tensor(images: Images) -> Tensor:
     """NHWC pixels to a float NCHW tensor."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(images).transpose(0, 3, 1, 2))).float()
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+def evaluate(model: nn.Module, images: Images, labels: NDArray[np.int64]) -> float:
     """Share of images whose largest score (lowest index first) is the label's, 0..1.
 
     Parameters
@@ -109,7 +109,7 @@ def evaluate(model: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int
 
 
 @torch.no_grad()
-def expert_usage(model: Any, images: NDArray[np.uint8]) -> dict[str, list[int]]:
+def expert_usage(model: Any, images: Images) -> dict[str, list[int]]:
     """How many of the images each expert of each layer gets.
 
     Parameters

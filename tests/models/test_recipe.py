@@ -21,7 +21,7 @@ def test_digits_recipe_spells_out_the_default_network():
         ("name: x\nepochs: 3\n", "epochs: this key is unknown"),
         ("name: x\ntraining: {learning_rat: 1}\n", "training.learning_rat: this key is unknown"),
         ("name: x\ntraining: {learning_rate: -1}\n", r"training.learning_rate: .*greater than 0 \(found -1\)"),
-        ("name: x\ndataset: {name: mnist}\n", "dataset.name: unknown data set; use one of digits"),
+        ("name: x\ndataset: {name: svhn}\n", "dataset.name: unknown data set; use one of cifar-10"),
         ("name: x\nnetwork: {name: resnet-19}\n", "network.name: unknown network; use one of bireal-18, "),
         ("name: x\nnetwork: {config: {colour: 1}}\n", "network.config.colour: this key is unknown"),
         ("dataset: {}\n", "name: this key is required"),

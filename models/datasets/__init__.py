@@ -1,0 +1,16 @@
+"""Data sets of images: bundled, downloaded with a checksum, or from a folder."""
+
+from .base import Dataset, DatasetSpec, Images
+from .errors import DataError
+from .image_files import ImageFiles
+from .load import DATASETS, load_dataset
+
+__all__ = [
+    "DATASETS",
+    "DataError",
+    "Dataset",
+    "DatasetSpec",
+    "ImageFiles",
+    "Images",
+    "load_dataset",
+]
