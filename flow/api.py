@@ -18,20 +18,29 @@ __all__ = ["build", "cost", "demo", "doctor", "export", "inspect", "report", "si
 
 
 def train(
-    recipe: str | Path, run_folder: str | Path, *, overwrite: bool = False, progress: bool = False
+    recipe: str | Path,
+    run_folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    accelerator: str = "auto",
 ) -> dict[str, Any]:
-    """Train a network.
+    """Train a network; a run that was stopped is gone on with.
 
     Parameters
     ----------
     recipe : path or str
         A recipe file (YAML), or the name of a bundled one (``"digits"``).
     run_folder : path
-        Receives ``model.pt``, the recipe, metrics and the held-out samples.
+        Receives ``model.pt``, the recipe, metrics, curves and the held-out samples.
+    data : path, optional
+        Where the data set lies; without it, it is downloaded, unless it is bundled.
     overwrite : bool
         Replace an earlier run there.
     progress : bool
         Show a progress bar.
+    accelerator : {"auto", "cpu", "cuda"}
 
     Returns
     -------
@@ -41,7 +50,14 @@ def train(
     from ..models.recipe import load_recipe
     from ..models.train import train as run
 
-    result = run(load_recipe(recipe), Path(run_folder), progress=progress, overwrite=overwrite)
+    result = run(
+        load_recipe(recipe),
+        Path(run_folder),
+        data=None if data is None else Path(data),
+        progress=progress,
+        overwrite=overwrite,
+        accelerator=accelerator,
+    )
     return {
         "checkpoint": str(result.checkpoint),
         "accuracy": result.accuracy,

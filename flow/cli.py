@@ -78,14 +78,22 @@ def _root(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe (YAML), or the name of a bundled one: digits.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to make.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to make; a run that was stopped goes on.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with the data set; default: bundled, or downloaded.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in that folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network and leave a run folder with its checkpoint."""
     from . import api
 
-    result = api.train(recipe, out, overwrite=overwrite, progress=not as_json)
+    result = api.train(
+        recipe, out, data=data, overwrite=overwrite, progress=not as_json, accelerator=accelerator
+    )
+    if os.environ.get("RANK", "0") != "0":  # torchrun's first process speaks for all
+        return
     if as_json:
         _print_json(result)
     else:

@@ -135,7 +135,9 @@ class BinaryBlock(nn.Module):
         else:
             acc = self.conv(source.bits if isinstance(source, BlockOutput) else source)
         pre = self.bn(tile_channels(acc, self.repeat))
-        return BlockOutput(self.pool(self.sign(pre)), pre, acc)
+        # The largest bit is the bit of the largest value: on fewer elements, and the gradient goes to that value.
+        bits = self.sign(self.pool(pre)) if self.training else self.pool(self.sign(pre))
+        return BlockOutput(bits, pre, acc)
 
     def freeze_gate(self, positions: int, preceding: "BinaryBlock") -> None:
         """Freeze the expert gate of this block, if it has one.

@@ -160,6 +160,10 @@ class BNext(BinaryNetwork):
         self.blocks = nn.Sequential(*blocks)
         self.head = Classifier(widths[-1], len(config.class_names), activation=True)
 
+    def stage_modules(self) -> list[nn.Module]:
+        """The blocks."""
+        return list(self.blocks)
+
     def forward(self, x: Tensor) -> Tensor:
         """Score pixels ``[B, C, H, W]``: ``[B, classes]``."""
         return self.head(self.blocks(self.stem(x)))

@@ -48,7 +48,8 @@ class _BinaryMixture(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads: Tensor):
         choice, weight = ctx.saved_tensors
-        return grads[0] @ weight.t(), choice.t() @ grads[0]
+        grad = grads[0].to(weight.dtype)  # half of it under automatic mixed precision
+        return grad @ weight.t(), choice.t() @ grad
 
 
 class _ExpertConv(torch.autograd.Function):
@@ -188,7 +189,17 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
             geometry = (self.gate.experts, self.maps, self.groups, k, s, self.pad_amount, pad_value, reads_bits)
             bank = self.binary_weight()
             return _ExpertConv.apply(source.bits, g, bank, self.gate.weight_int, self.gate.bias_int, geometry)
-        return self.mixed(source.bits, self.gate(self.gate_input(source)))
+        choice = self.gate(self.gate_input(source))
+        return self._first(source.bits) if self.gate.single else self.mixed(source.bits, choice)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return F.pad(x, (self.pad_amount,) * 4, value=PAD_VALUES[self.pad_mode]) if self.pad_amount else x
+
+    def _first(self, x: Tensor) -> Tensor:
+        """Convolve all samples with the bank of expert 0."""
+        bank = self.weight[: self.maps]
+        weight = bank if self.real_weights else binarize(bank)
+        return F.conv2d(self._padded(x), weight, stride=self.stride, groups=self.groups)
 
     def mixed(self, x: Tensor, choice: Tensor) -> Tensor:
         """Convolve each sample with its own mixture of banks.
@@ -206,9 +217,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
             ``[B, out, OH, OW]``.
         """
         b, c = x.shape[:2]
-        pad = self.pad_amount
-        if pad:
-            x = F.pad(x, (pad,) * 4, value=PAD_VALUES[self.pad_mode])
+        x = self._padded(x)
         banks = self.weight.reshape(self.gate.experts, -1)
         weight = choice @ banks if self.real_weights else _BinaryMixture.apply(choice, banks)
         # One grouped convolution for the whole batch: every sample is a set of groups.

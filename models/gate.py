@@ -125,14 +125,17 @@ class ExpertGate(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Real-valued logits ``[B, N]`` of the gate's source ``[B, C, H, W]``."""
-        return self.linear(x.mean((2, 3)))
+        means = x.mean((2, 3), dtype=torch.float32)
+        # as sums of products, which automatic mixed precision leaves in 32 bits: half of them make ties
+        return (means[:, None] * self.linear.weight).sum(2) + self.linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot choice ``[B, N]`` with the softmax gradient, from ``[B, C, H, W]`` (not frozen)."""
         if self.frozen:
             raise RuntimeError("this gate is frozen: train an unfrozen network and freeze it again")
         if self.single:
-            choice = x.new_zeros(x.shape[0], self.experts)
+            # in 32 bits, whatever x has under automatic mixed precision
+            choice = torch.zeros(x.shape[0], self.experts, device=x.device)
             choice[:, 0] = 1.0
             self.probabilities = None
         else:

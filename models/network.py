@@ -1,7 +1,7 @@
 """What all networks share: the config of their input and output, and what training asks of them."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Self, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,6 +78,14 @@ class BinaryNetwork(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, ExpertConv2d):
                 yield name, module
+
+    def stage_modules(self) -> list[nn.Module]:
+        """The network's stages, in order: behind each of them a teacher's attention is compared."""
+        return list(cast(nn.Sequential, self.stages))
+
+    def head_scale(self) -> float:
+        """Factor on the scores with which a training begins."""
+        return 1.0
 
     @torch.no_grad()
     def normalize_gates(self, x: Tensor) -> None:

@@ -3,7 +3,10 @@
 import warnings
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .surrogate import SURROGATES, Surrogate, surrogate_sign
 
 with warnings.catch_warnings():
     # Brevitas names optional packages that it would like to have.
@@ -20,6 +23,8 @@ __all__ = [
     "binarize",
     "clip_latent_weights",
     "plain",
+    "use_real_activations",
+    "use_surrogate",
 ]
 
 
@@ -67,7 +72,8 @@ def binarize(x: Tensor) -> Tensor:
 class BinaryActivation(nn.Module):
     """Sign activation: ``+1`` where ``x >= 0``, else ``-1``; exported as one ``BipolarQuant`` node.
 
-    The gradient passes where ``-1 <= x <= 1`` (clamped straight-through estimator).
+    In training the gradient is that of `surrogate`, a name of `surrogate_sign`. With `real` the activation is the clamp
+    to -1..1, whose derivative ``clip`` is.
 
     Notes
     -----
@@ -78,10 +84,36 @@ class BinaryActivation(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.quant = qnn.QuantIdentity(act_quant=_BipolarAct)
+        self.surrogate: Surrogate = "clip"
+        self.real = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Binarize a tensor of any shape."""
-        return plain(self.quant(x))
+        if self.real:
+            return F.hardtanh(x)
+        return surrogate_sign(x, self.surrogate) if self.training else plain(self.quant(x))
+
+
+def use_surrogate(model: nn.Module, surrogate: Surrogate) -> None:
+    """Choose the gradient of all signs of a network; an unknown name raises ValueError. Not part of a checkpoint."""
+    if surrogate not in SURROGATES:
+        raise ValueError(f"surrogate {surrogate!r} is unknown; use one of {', '.join(SURROGATES)}")
+    for layer in model.modules():
+        if isinstance(layer, BinaryActivation):
+            layer.surrogate = surrogate
+
+
+def use_real_activations(model: nn.Module, real: bool) -> None:
+    """Let all signs of a network clamp to -1..1 instead, or be signs again. Not part of a checkpoint.
+
+    Notes
+    -----
+    High-Capacity Expert Binary Networks (ICLR 2021), appendix A.5: the network with real weights and activations is
+    the first teacher.
+    """
+    for layer in model.modules():
+        if isinstance(layer, BinaryActivation):
+            layer.real = real
 
 
 class InputQuantizer(nn.Module):

@@ -27,6 +27,10 @@ class BlockConfig(BaseModel):
         Channels of the layer before expansion.
     tau, es_groups : int
         Expanding-and-Shrinking with groups, see `ExpandShrink`.
+    copies : int, optional
+        Copies of each map; default ``tau**2 * es_groups``, in the first block ``tau * es_groups``. In the last block,
+        ``tau`` leaves ``width`` channels to the classifier, whose operations then don't depend on tau and es_groups
+        (Expanding-and-Shrinking's "ops" variant).
     expansion : int
         Width expansion ``E`` (``expert`` only): ``width*E`` maps.
     groups : int, optional
@@ -48,6 +52,7 @@ class BlockConfig(BaseModel):
     pool: int = Field(default=0, ge=0, le=8)
     tau: int = Field(default=1, ge=1, le=8)
     es_groups: int = Field(default=1, ge=1, le=64)
+    copies: int | None = Field(default=None, ge=1, le=4096)
     expansion: int = Field(default=1, ge=1, le=8)
     groups: int | None = Field(default=None, ge=1)
     experts: int = Field(default=4, ge=1, le=64)
@@ -181,6 +186,7 @@ class Vgg(BinaryNetwork):
     @staticmethod
     def _block(cfg: BlockConfig, channels: int, repeat: int, *, first: bool) -> BinaryBlock:
         es = ExpandShrink(cfg.width * cfg.expansion, tau=cfg.tau, groups=cfg.es_groups, first=first)
+        copies = es.repeat if cfg.copies is None else cfg.copies
         if cfg.kind == "expert":
             expert = ExpertConv2d(
                 channels,
@@ -194,7 +200,7 @@ class Vgg(BinaryNetwork):
                 repeat=repeat,
                 gate_bits=cfg.gate_bits,
             )
-            return BinaryBlock(expert, repeat=es.repeat, pool=cfg.pool)
+            return BinaryBlock(expert, repeat=copies, pool=cfg.pool)
         conv = BinaryConv2d(
             channels,
             es.maps,
@@ -203,7 +209,7 @@ class Vgg(BinaryNetwork):
             pad_mode=cfg.pad_mode,
             groups=es.conv_groups,
         )
-        return BinaryBlock(conv, repeat=es.repeat, pool=cfg.pool, input_max=255 if first else 1)
+        return BinaryBlock(conv, repeat=copies, pool=cfg.pool, input_max=255 if first else 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Score images.
@@ -222,6 +228,14 @@ class Vgg(BinaryNetwork):
         for block in self.blocks:
             signal = block(signal)
         return self.head(self.flatten(signal.bits))
+
+    def stage_modules(self) -> list[nn.Module]:
+        """The blocks."""
+        return list(self.blocks)
+
+    def head_scale(self) -> float:
+        """Integer scores grow with the number of bits that they sum."""
+        return self.head.in_features**-0.5
 
     def freeze(self) -> Self:
         """Bring the network into its final integer form, in place, and set it to eval mode.

@@ -1,0 +1,94 @@
+"""Trains the variants of a study with several seeds, and prints mean and spread of their accuracy.
+
+    python bench/study.py fashion-mnist --data DIR -o OUT [-j 2] [--only NAME ...]
+
+Each run is a run folder OUT/NAME-SEED. A study that is stopped goes on when the same command is run again; finished
+runs are kept. The table goes to OUT/results.json and, as Markdown, to stdout; see docs/results.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from study_recipes import STUDIES, Variant
+
+from bitexpert.models.networks import build_network
+from bitexpert.models.recipe import Recipe, save_recipe
+
+
+def _run(variant: Variant, seed: int, data: Path | None, out: Path) -> dict[str, Any]:
+    """One training in a process of its own, or what it left earlier; gives its metrics."""
+    folder = out / f"{variant.name}-{seed}"
+    if not (folder / "model.pt").exists():
+        recipe = save_recipe(Recipe.model_validate(variant.recipe(seed)), out / "recipes" / f"{folder.name}.yaml")
+        command = [sys.executable, "-m", "bitexpert.flow.cli", "train", str(recipe), "-o", str(folder)]
+        command += ["--accelerator", "cpu", *(["--data", str(data)] if data else [])]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{folder.name}: {done.stderr.strip()}")
+        print(f"{folder.name}: {done.stdout.strip()}", file=sys.stderr, flush=True)
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _row(variant: Variant, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    network = Recipe.model_validate(variant.recipe(0)).network
+    cost = build_network(network.name, network.config).cost()
+    found = [100 * run["accuracy"] for run in runs]
+    return {
+        "variant": variant.name,
+        "what": variant.what,
+        "bops": cost.bops,
+        "macs": cost.macs,
+        "weight_bits": cost.binary_parameters,
+        "accuracy": found,
+        "mean": mean(found),
+        "spread": stdev(found) if len(found) > 1 else None,
+        "usage": [run["expert_usage"] for run in runs],
+        "seconds": seconds,
+    }
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    lines = ["| variant | accuracy, % | to plain | BOPs | pixel MACs | weight bits |", "|---|---|---|---|---|---|"]
+    plain = next((row["mean"] for row in rows if row["variant"] == "plain"), None)
+    for row in rows:
+        spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
+        gain = "" if plain is None else f"{row['mean'] - plain:+.2f}"
+        lines.append(
+            f"| {row['what']} | {row['mean']:.2f}{spread} | {gain} | {row['bops']:,} | {row['macs']:,} |"
+            f" {row['weight_bits']:,} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.add_argument("--data", type=Path, help="folder with the data set; default: download")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("-j", "--jobs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
+    args = parser.parse_args()
+    variants = [v for v in STUDIES[args.study] if not args.only or v.name in args.only]
+    # seed by seed, so that a study that is stopped early has whole rounds
+    jobs = [(variant, seed) for seed in args.seeds for variant in variants]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        results = list(pool.map(lambda job: _run(*job, args.data, args.out), jobs))
+    rows = []
+    for variant in variants:
+        runs = [run for (v, _), run in zip(jobs, results, strict=True) if v is variant]
+        rows.append(_row(variant, runs, sum(run["seconds"] for run in runs)))
+    (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print(_markdown(rows))
+    print(f"\n{sum(row['seconds'] for row in rows) / 3600:.1f} hours of training")
+
+
+if __name__ == "__main__":
+    main()

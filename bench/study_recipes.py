@@ -1,0 +1,157 @@
+"""The variants of the studies in docs/results.md: what differs, and everything else equal."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["STUDIES", "Variant"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set and the network of a study: its widths, and behind which blocks the map is halved."""
+
+    name: str
+    channels: int
+    side: int
+    classes: tuple[str, ...]
+    widths: tuple[int, ...]
+    pools: tuple[int, ...]
+    epochs: int
+    augment: dict[str, Any]
+    held_out: float | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a study.
+
+    Attributes
+    ----------
+    name, what : str
+        Of its run folders, and of its row.
+    data : Data
+    block : dict
+        Settings of all blocks.
+    later : dict
+        Settings of all blocks but the first, which reads pixels.
+    wider : int
+        Factor on all widths.
+    step : dict
+        Settings of all steps.
+    start : {"single", "scratch", "copies", "normalized", "balanced"}
+        One step without experts, or how experts start: at random; as copies of a trained one; with gates normalized, too;
+        and with the loss that balances them.
+    """
+
+    name: str
+    what: str
+    data: Data
+    block: dict[str, Any] = field(default_factory=dict)
+    later: dict[str, Any] = field(default_factory=dict)
+    wider: int = 1
+    step: dict[str, Any] = field(default_factory=dict)
+    start: str = "single"
+
+    def _steps(self) -> list[dict[str, Any]]:
+        epochs = self.data.epochs
+        base = {"optimizer": {"name": "adam", "learning_rate": 0.005}, **self.step}
+        if self.start in ("single", "scratch"):
+            return [{"name": "train", "epochs": epochs, **base}]
+        first = round(0.4 * epochs)
+        chosen = {"expand": True, "normalize_gates": self.start != "copies"}
+        chosen["balance"] = 0.1 if self.start == "balanced" else 0.0
+        return [
+            {"name": "one expert", "epochs": first, "experts": "first", **base},
+            {"name": "all experts", "epochs": epochs - first, **base, **chosen},
+        ]
+
+    def recipe(self, seed: int) -> dict[str, Any]:
+        """The recipe for a seed, as a mapping."""
+        data = self.data
+        blocks: list[dict[str, Any]] = []
+        for i, width in enumerate(data.widths):
+            block = {"width": width * self.wider, "pool": 2 if i in data.pools else 0, "pad_mode": "zero", **self.block}
+            block |= self.later if i else {"pad_mode": "zero"}
+            if i + 1 == len(data.widths) and block.get("tau"):
+                block["copies"] = block["tau"]  # the classifier's operations stay, too
+            blocks.append(block)
+        config = {
+            "channels": data.channels,
+            "height": data.side,
+            "width": data.side,
+            "class_names": list(data.classes),
+            "blocks": blocks,
+        }
+        training = {"seed": seed, "batch_size": 128, "threads": 1, "precision": "bf16-mixed", "augment": data.augment}
+        return {
+            "name": f"{data.name}: {self.what}",
+            "dataset": {"name": data.name, "held_out": data.held_out},
+            "network": {"name": "vgg", "config": config},
+            "training": {**training, "evaluate_every": data.epochs},
+            "steps": self._steps(),
+        }
+
+
+_EXPERTS = {"kind": "expert", "experts": 4, "gate": "pre_sign"}
+_ES = {"tau": 2}
+_ES_G = {"tau": 2, "es_groups": 2}
+
+
+def _main_variants(data: Data) -> list[Variant]:
+    """What is compared at equal binary operations, and the baseline with the weights of four experts."""
+    return [
+        Variant("plain", "plain", data),
+        Variant("es", "ES, tau = 2", data, block=_ES),
+        Variant("es-g", "ES + G, tau = 2, g = 2", data, block=_ES_G),
+        Variant("experts", "4 experts", data, later=_EXPERTS, start="balanced"),
+        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="balanced"),
+        Variant("wide", "plain, twice as wide", data, wider=2),
+    ]
+
+
+def _detail_variants(data: Data) -> list[Variant]:
+    """Gates, padding, gradients, and how experts start."""
+    bits = {**_EXPERTS, "gate": "sign"}
+    return [
+        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="balanced"),
+        Variant("es-experts", "ES and 4 experts", data, block=_ES, later=_EXPERTS, start="balanced"),
+        Variant("minus", "plain, padded with -1", data, block={"pad_mode": "minus_one"}),
+        Variant("wide-gradient", "plain, gradient within ±1.5", data, step={"surrogate": "wide"}),
+        Variant("polynomial", "plain, gradient 2 - 2|x|", data, step={"surrogate": "polynomial"}),
+        Variant("identity", "plain, gradient everywhere", data, step={"surrogate": "identity"}),
+        Variant("scratch", "4 experts, from random weights", data, later=_EXPERTS, start="scratch"),
+        Variant("copies", "4 experts, copies of one", data, later=_EXPERTS, start="copies"),
+        Variant("normalized", "4 experts, copies, gates normalized", data, later=_EXPERTS, start="normalized"),
+    ]
+
+
+_FASHION = Data(
+    name="fashion-mnist",
+    channels=1,
+    side=28,
+    classes=(
+        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    widths=(8, 16, 32, 32),
+    pools=(0, 2),
+    epochs=10,
+    augment={},
+)
+_CIFAR = Data(
+    name="cifar-10",
+    channels=3,
+    side=32,
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    widths=(16, 32, 32, 64),
+    pools=(0, 1),
+    epochs=10,
+    augment={"flip": True},
+    held_out=0.1,
+)
+
+#: Study -> its variants.
+STUDIES = {
+    "fashion-mnist": [*_main_variants(_FASHION), *_detail_variants(_FASHION)],
+    "cifar-10": _main_variants(_CIFAR),
+}

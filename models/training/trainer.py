@@ -1,0 +1,246 @@
+"""The loop over a recipe's steps, epochs and batches, which can be killed at any moment and goes on to the same result."""
+
+import time
+from contextlib import nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from ...errors import BitexpertError
+from ..binary import use_real_weights
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..datasets import Dataset
+from ..network import BinaryNetwork
+from ..quant import clip_latent_weights, use_real_activations, use_surrogate
+from ..recipe import Recipe, StepConfig, TeacherConfig
+from .augment import Batches, pixels
+from .losses import Teacher, TrainingTask, calibrated_scale
+from .measure import count_right
+from .progress import Bar
+from .run_folder import Row, RunFolder
+from .schedule import make_optimizer, make_schedule
+
+__all__ = ["Trainer", "TrainingError"]
+
+#: Seconds between two states that are kept within an epoch; one is kept at each epoch's end, too.
+KEEP_SECONDS = 300.0
+# Images on which gates are normalized and a teacher's scale is found.
+_SOME = 2048
+
+
+class TrainingError(BitexpertError):
+    """A training that came to nothing."""
+
+
+def _use(network: BinaryNetwork, step: StepConfig) -> None:
+    """Set a network's switches as a step wants them."""
+    use_real_weights(network, step.weights == "real")
+    use_real_activations(network, step.activations == "real")
+    use_surrogate(network, step.surrogate)
+    for _, layer in network.experts():
+        layer.gate.single = step.experts == "first"
+
+
+class Trainer:
+    """Trains one network by one recipe.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched.
+    recipe : Recipe
+    data : Dataset
+    network : BinaryNetwork
+        With its random weights; trained in place.
+    folder : RunFolder
+    """
+
+    def __init__(self, fabric: Fabric, recipe: Recipe, data: Dataset, network: BinaryNetwork, folder: RunFolder) -> None:
+        self.fabric, self.recipe, self.data, self.folder = fabric, recipe, data, folder
+        self.network = network
+        self.task = TrainingTask(network)
+        self.wrapped = fabric.setup_module(self.task)
+        self.rows: list[Row] = []
+        self._kept = time.monotonic()
+
+    @property
+    def batches(self) -> int:
+        """Of all steps together."""
+        return self._batches(0, 0).count * self.recipe.epochs
+
+    def train(self, state: dict[str, Any] | None, bar: Bar) -> None:
+        """All steps, or what is left of them.
+
+        Parameters
+        ----------
+        state : dict, optional
+            What `RunFolder.save_state` kept.
+        bar : Bar
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer finite.
+        """
+        first = 0
+        per_epoch = self._batches(0, 0).count
+        if state is not None:
+            first, self.rows = state["step"], state["rows"]
+            bar.advance(per_epoch * (sum(step.epochs for step in self.recipe.steps[:first]) + state["epoch"]))
+            self.task.load_state_dict(state["task"])
+            torch.set_rng_state(state["rng"])
+        with self._curves() as curves:
+            for number in range(first, len(self.recipe.steps)):
+                begun = state if number == first and state is not None and state["optimizer"] is not None else None
+                self._step(number, begun, bar, curves)
+                if self.fabric.is_global_zero:
+                    save_checkpoint(self.network, self.folder.step_file(number))
+                self._keep(number + 1)
+
+    def _curves(self) -> Any:
+        """TensorBoard's event files; the other processes write none."""
+        if not self.fabric.is_global_zero:
+            return nullcontext()
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder.tensorboard), purge_step=len(self.rows) + 1)
+
+    def _some(self) -> tuple[Tensor, Tensor]:
+        """Some training images as they are, and their labels."""
+        rows = np.random.default_rng(self.recipe.training.seed).permutation(len(self.data.train_y))[:_SOME]
+        device = self.fabric.device
+        return pixels(self.data.train_x[rows]).to(device), torch.from_numpy(self.data.train_y[rows]).to(device)
+
+    def _teacher(self, config: TeacherConfig) -> Teacher:
+        steps = {step.name: number for number, step in enumerate(self.recipe.steps)}
+        if config.checkpoint is not None:
+            network: Any = load_checkpoint(config.checkpoint)
+        else:
+            number = steps[cast(str, config.step)]
+            network = load_checkpoint(self.folder.step_file(number))
+            _use(network, self.recipe.steps[number])
+        if not isinstance(network, BinaryNetwork) or len(network.config.class_names) != len(self.data.class_names):
+            raise TrainingError(f"the teacher {config.checkpoint or config.step} has other classes than the data")
+        network = network.to(self.fabric.device)
+        images, labels = self._some()
+        with torch.no_grad():
+            scores = torch.cat([network(part) for part in images.split(256)])
+        return Teacher(network, config, calibrated_scale(scores, labels))
+
+    def _step(self, number: int, begun: dict[str, Any] | None, bar: Bar, curves: Any) -> None:
+        step, training = self.recipe.steps[number], self.recipe.training
+        _use(self.network, step)
+        if begun is None:
+            if step.expand:
+                for _, layer in self.network.experts():
+                    layer.copy_first_expert()
+            if step.normalize_gates:
+                self.network.normalize_gates(self._some()[0])
+        self.task.step = step
+        self.task.teacher = None if step.teacher is None else self._teacher(step.teacher)
+        raw = make_optimizer(self.task, step.optimizer)
+        optimizer: Any = self.fabric.setup_optimizers(raw)
+        schedule = make_schedule(raw, step.schedule, step.epochs, self._batches(number, 0).count)
+        if begun is not None:
+            raw.load_state_dict(begun["optimizer"])
+            schedule.load_state_dict(begun["schedule"])
+            self.fabric.strategy.precision.load_state_dict(begun["precision"])
+        for epoch in range(begun["epoch"] if begun else 0, step.epochs):
+            batches = self._batches(number, epoch)
+            resumed = begun if begun is not None and begun["epoch"] == epoch else None
+            first = resumed["batch"] if resumed else 0
+            total = torch.tensor(resumed["total"] if resumed else 0.0, dtype=torch.float64, device=self.fabric.device)
+            bar.say(f"{step.name}, epoch {epoch + 1} of {step.epochs}")
+            bar.advance(first)
+            self.wrapped.train()
+            for batch, (images, labels) in enumerate(batches.loader(first, training.workers), first):
+                total += self._batch(optimizer, images, labels, (number, epoch, batch))
+                schedule.step()
+                bar.advance()
+                if time.monotonic() - self._kept > KEEP_SECONDS and batch + 1 < batches.count:
+                    self._keep(number, epoch, batch + 1, total, raw, schedule)
+            self._end_of_epoch(number, epoch, float(total) / batches.count, schedule.get_last_lr()[0], curves)
+            self._keep(number, epoch + 1, 0, None, raw, schedule)
+
+    def _batches(self, number: int, epoch: int) -> Batches:
+        training, fabric = self.recipe.training, self.fabric
+        key = (training.seed, number, epoch)
+        data = self.data
+        return Batches(
+            data.train_x, data.train_y, training.augment, training.batch_size, key, fabric.global_rank, fabric.world_size
+        )
+
+    def _batch(self, optimizer: Any, images: Tensor, labels: Tensor, place: tuple[int, int, int]) -> Tensor:
+        """One update of the weights; gives the loss on labels."""
+        step = cast(StepConfig, self.task.step)
+        target = F.one_hot(labels, len(self.data.class_names)).float()
+        if step.mixup:
+            # a stream of its own beside that of the batch
+            rng = np.random.default_rng((self.recipe.training.seed, *place, self.fabric.global_rank, 1))
+            share, partner = float(rng.beta(step.mixup, step.mixup)), torch.from_numpy(rng.permutation(len(labels)))
+            images = torch.lerp(images[partner], images, share)
+            target = torch.lerp(target[partner], target, share)
+        device = self.fabric.device
+        loss, whole = self.wrapped(images.to(device), target.to(device))
+        optimizer.zero_grad()
+        self.fabric.backward(whole)
+        if step.clip_gradient:
+            self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=step.clip_gradient, error_if_nonfinite=False)
+        optimizer.step()
+        clip_latent_weights(self.network)
+        return loss.double()
+
+    def _end_of_epoch(self, number: int, epoch: int, loss: float, rate: float, curves: Any) -> None:
+        if not np.isfinite(loss):
+            raise TrainingError(
+                "the training has diverged (the loss isn't finite); lower optimizer.learning_rate of step "
+                f"{self.recipe.steps[number].name!r}"
+            )
+        step, every = self.recipe.steps[number], self.recipe.training.evaluate_every
+        accuracy: float | None = None
+        if self.fabric.is_global_zero and (epoch + 1 == step.epochs or (epoch + 1) % every == 0):
+            accuracy = count_right(self.network, self.data.test_x, self.data.test_y) / len(self.data.test_y)
+        # the others wait here for the one that measures
+        accuracy = self.fabric.broadcast(accuracy)
+        self.rows.append(
+            {"step": step.name, "epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "learning_rate": rate}
+        )
+        if self.fabric.is_global_zero:
+            self.folder.write_metrics(self.rows)
+            curves.add_scalar("loss/training", loss, len(self.rows))
+            curves.add_scalar("learning_rate", rate, len(self.rows))
+            if accuracy is not None:
+                curves.add_scalar("accuracy/held-out", accuracy, len(self.rows))
+            curves.flush()
+
+    def _keep(
+        self,
+        step: int,
+        epoch: int = 0,
+        batch: int = 0,
+        total: Tensor | None = None,
+        optimizer: Any = None,
+        schedule: Any = None,
+    ) -> None:
+        """Save where the run is. Only the first process writes; all processes hold the same values."""
+        self._kept = time.monotonic()
+        if not self.fabric.is_global_zero:
+            return
+        self.folder.save_state(
+            {
+                "step": step,
+                "epoch": epoch,
+                "batch": batch,
+                "total": 0.0 if total is None else float(total),
+                "rows": self.rows,
+                "task": self.task.state_dict(),
+                "optimizer": optimizer and optimizer.state_dict(),
+                "schedule": schedule and {k: v for k, v in schedule.state_dict().items() if k != "lr_lambdas"},
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "rng": torch.get_rng_state(),
+            }
+        )
