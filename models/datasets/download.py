@@ -1,6 +1,5 @@
 """Downloads with a checksum, into a cache."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +62,7 @@ def fetch(remote: RemoteFile, dataset: str, remedy: str, *, retries: int = 1) ->
     cache = pooch.create(
         path=pooch.os_cache("bitexpert"),
         base_url="",
-        # an empty variable means an unset one, not the working directory
-        env=CACHE_VARIABLE if os.environ.get(CACHE_VARIABLE) else None,
+        env=CACHE_VARIABLE,
         registry={key: f"md5:{remote.md5}"},
         urls={key: remote.url},
         retry_if_failed=retries,

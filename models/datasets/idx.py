@@ -16,6 +16,14 @@ from .errors import DataError
 
 __all__ = ["FASHION_MNIST", "MNIST", "IdxSpec", "read_idx"]
 
+#: CRC-32 of the labels for training and testing. Both sets have files of the same names and sizes.
+_OFFICIAL_LABELS = {
+    0xBA07E8EF: "mnist",
+    0xEE8604D9: "mnist",
+    0x2ED6E46A: "fashion-mnist",
+    0x242BC73F: "fashion-mnist",
+}
+
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     """Read an idx file of bytes.
@@ -118,6 +126,9 @@ class IdxSpec(FixedSpec):
             raise DataError(
                 f"{labels_path}: label {labels.max()} is none of the {len(self.class_names)} classes; get it again"
             )
+        owner = _OFFICIAL_LABELS.get(zlib.crc32(labels), self.name)
+        if owner != self.name:
+            raise DataError(f"{labels_path}: this is a file of {owner}; give the folder of {self.name}, or use {owner}")
         return images[..., None], labels.astype(np.int64)
 
 

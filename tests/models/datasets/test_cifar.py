@@ -112,6 +112,21 @@ def changed(**changes):
         changed(labels=[-1] * 10),
         changed(labels=["0"] * 10),
     ],
+    ids=[
+        "empty",
+        "text",
+        "cut",
+        "a list",
+        "no pixels",
+        "no labels",
+        "other shape",
+        "not bytes",
+        "no images",
+        "label missing",
+        "label too large",
+        "label negative",
+        "label is text",
+    ],
 )
 def test_bad_batches(tmp_path, contents):
     write(tmp_path, FILES | {"test_batch": contents})

@@ -1,8 +1,9 @@
 import gzip
+import zlib
 
 import numpy as np
 import pytest
-from bitexpert.models.datasets import DATASETS, DataError, load_dataset
+from bitexpert.models.datasets import DATASETS, DataError, idx, load_dataset
 from smallsets import idx_bytes, mnist_files
 
 FILES, TRAIN, TEST = mnist_files()
@@ -44,6 +45,14 @@ def test_each_set_is_read_from_its_own_folder(tmp_path):
     assert load_dataset("fashion-mnist", data=tmp_path).train_y.max() == 0
 
 
+def test_the_files_of_the_other_set_are_refused(tmp_path, monkeypatch):
+    write(tmp_path, FILES)
+    monkeypatch.setitem(idx._OFFICIAL_LABELS, zlib.crc32(TRAIN[1].astype(np.uint8)), "fashion-mnist")
+    with pytest.raises(DataError, match=f"{LABELS}: this is a file of fashion-mnist; give the folder of mnist"):
+        load_dataset("mnist", data=tmp_path)
+    assert len(load_dataset("fashion-mnist", data=tmp_path).train_x) == 40
+
+
 GZIPPED = gzip.compress(FILES[IMAGES])
 
 
@@ -63,6 +72,21 @@ GZIPPED = gzip.compress(FILES[IMAGES])
         (IMAGES + ".gz", GZIPPED[:-20], "damaged"),
         (IMAGES + ".gz", b"PK" + GZIPPED, "damaged"),
         (IMAGES + ".gz", GZIPPED[:200] + bytes(200) + GZIPPED[400:], "damaged"),
+    ],
+    ids=[
+        "shorter",
+        "longer",
+        "header cut",
+        "empty",
+        "huge header",
+        "labels as images",
+        "images as labels",
+        "other shape",
+        "label missing",
+        "label too large",
+        "gzip cut",
+        "no gzip",
+        "gzip damaged",
     ],
 )
 def test_bad_files(tmp_path, name, contents, words):
