@@ -126,7 +126,7 @@ class IdxSpec(FixedSpec):
             raise DataError(
                 f"{labels_path}: label {labels.max()} is none of the {len(self.class_names)} classes; get it again"
             )
-        owner = _OFFICIAL_LABELS.get(zlib.crc32(labels), self.name)
+        owner = _OFFICIAL_LABELS.get(zlib.crc32(labels.tobytes()), self.name)
         if owner != self.name:
             raise DataError(f"{labels_path}: this is a file of {owner}; give the folder of {self.name}, or use {owner}")
         return images[..., None], labels.astype(np.int64)

@@ -112,7 +112,7 @@ class ImageFiles:
                 if not deep:
                     pixels = image.convert("L" if channels == 1 else "RGB")
                     fitted = ImageOps.fit(pixels, (width, height), Image.Resampling.BILINEAR)
-                    return np.asarray(fitted).reshape(height, width, channels)
+                    return np.array(fitted).reshape(height, width, channels)
         except BROKEN as error:
             raise DataError(f"{path}: this image can't be read ({error}); replace or remove the file") from error
         raise DataError(f"{path}: the image has more than 8 bits a channel; convert it to 8 bits")

@@ -122,11 +122,18 @@ def _digest(*parts: Labelled) -> str:
         if isinstance(images, ImageFiles):
             what = "sha256 of labels, file names and sizes"
             for file in images.names:
-                sha.update(f"{file}\0{(images.root / file).stat().st_size}\0".encode("utf-8", "surrogateescape"))
+                sha.update(f"{file}\0{_file_bytes(images.root / file)}\0".encode("utf-8", "surrogateescape"))
         else:
             _update(sha, images)
         _update(sha, labels)
     return f"{what} {sha.hexdigest()}"
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:  # such as a link to nowhere
+        raise DataError(f"{path}: this image can't be read ({error.strerror}); replace or remove the file") from error
 
 
 def _update(sha: "hashlib._Hash", array: np.ndarray) -> None:

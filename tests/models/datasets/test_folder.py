@@ -68,6 +68,10 @@ def test_large_sets_stay_in_their_files(tmp_path, monkeypatch):
     with open(tmp_path / "cat/0.png", "ab") as file:
         file.write(b"more")
     assert load_dataset("folder", data=tmp_path, size=(4, 4)).source != large.source
+    (tmp_path / "cat/1.png").unlink()
+    (tmp_path / "cat/1.png").symlink_to("nowhere.png")
+    with pytest.raises(DataError, match=r"cat/1.png: this image can't be read \(No such file"):
+        load_dataset("folder", data=tmp_path, size=(4, 4))
 
 
 def test_a_broken_image_is_named(tmp_path):

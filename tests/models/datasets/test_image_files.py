@@ -36,6 +36,7 @@ def test_it_reads_like_an_array(images, index):
     got = files[index]
     assert got.dtype == files.dtype == np.uint8
     assert np.array_equal(got, pixels[index])
+    assert got.flags.writeable  # as torch wants it
 
 
 def test_its_shape(images):
