@@ -16,10 +16,9 @@ from statistics import mean, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from study_recipes import STUDIES, Variant
-
 from bitexpert.models.networks import build_network
 from bitexpert.models.recipe import Recipe, save_recipe
+from study_recipes import STUDIES, Variant
 
 
 def _run(variant: Variant, seed: int, data: Path | None, out: Path) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class Variant:
     step : dict
         Settings of all steps.
     start : {"single", "scratch", "copies", "normalized", "balanced"}
-        One step without experts, or how experts start: at random; as copies of a trained one; with gates normalized, too;
-        and with the loss that balances them.
+        One step without experts, or how experts start: at random; as copies of a trained one; with gates normalized,
+        too; and with the loss that balances them.
     """
 
     name: str

@@ -89,9 +89,7 @@ def train(
     """Train a network and leave a run folder with its checkpoint."""
     from . import api
 
-    result = api.train(
-        recipe, out, data=data, overwrite=overwrite, progress=not as_json, accelerator=accelerator
-    )
+    result = api.train(recipe, out, data=data, overwrite=overwrite, progress=not as_json, accelerator=accelerator)
     if os.environ.get("RANK", "0") != "0":  # torchrun's first process speaks for all
         return
     if as_json:

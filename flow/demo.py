@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import BitexpertError
 from ..models.checkpoint import load_checkpoint
 from ..models.recipe import Recipe, RecipeError, load_recipe
-from ..models.train import RUN_FILES
+from ..models.training.run_folder import RUN_FILES, RUN_NAMES, RunFolder
 from ..sim.ladder import RungResult
 from . import api
 from .lock import locked
@@ -103,7 +103,8 @@ def _demo(
         say(f"1/4 train: {run} holds a network trained with this recipe")
     else:
         say("1/4 train: an expert network on 8x8 handwritten digits")
-        training = api.train(RECIPE, run, overwrite=True, progress=not quiet)
+        goes_on = not fresh and RunFolder(run).unfinished(load_recipe(RECIPE))
+        training = api.train(RECIPE, run, overwrite=not goes_on, progress=not quiet)
     say(f"    held-out accuracy {training['accuracy']:.2%}; samples per expert {training['expert_usage']}")
     say("2/4 export: to QONNX, compared with torch")
     api.export(run / "model.pt", model)
@@ -128,7 +129,7 @@ def _check_folder(folder: Path) -> None:
         raise BitexpertError(f"{folder} is a file; choose a folder with --out")
     run = folder / "run"
     inside = [p for p in folder.glob("*") if p.name not in ("run", "model.onnx", "build") and p.name[0] != "."]
-    inside += [p for p in run.glob("*") if p.name not in RUN_FILES and p.name[0] != "."]
+    inside += [p for p in run.glob("*") if p.name not in RUN_NAMES and p.name[0] != "."]
     if inside:
         name = inside[0].relative_to(folder)
         raise BitexpertError(f"{folder} is not empty and not from an earlier demo ({name}); choose another with --out")

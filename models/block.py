@@ -3,10 +3,12 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .binary import BinaryConv2d
 from .expert import BlockOutput, ExpertConv2d
+from .gate import spatial_mean
 from .quant import BinaryActivation
 from .shrink import tile_channels
 
@@ -134,10 +136,37 @@ class BinaryBlock(nn.Module):
             acc = self.conv(source)
         else:
             acc = self.conv(source.bits if isinstance(source, BlockOutput) else source)
+        if self.training and self.repeat > 1 and self.pool_size > 1:
+            return self._pooled_first(acc)
         pre = self.bn(tile_channels(acc, self.repeat))
         # The largest bit is the bit of the largest value: on fewer elements, and the gradient goes to that value.
         bits = self.sign(self.pool(pre)) if self.training else self.pool(self.sign(pre))
         return BlockOutput(bits, pre, acc)
+
+    def _pooled_first(self, acc: Tensor) -> BlockOutput:
+        """The same numbers as ``bn``, ``sign`` and ``pool``, normalized and pooled before the maps are copied.
+
+        The copies of a map have the same mean and variance, and the largest value behind a scale is the scaled largest
+        or, if that is negative, the scaled smallest one.
+        """
+        bn, r, m = self.bn, self.repeat, acc.shape[1]
+        mean, var = (stat[:m].clone() for stat in _statistics(bn))
+        normal = F.batch_norm(acc, mean, var, training=True, momentum=bn.momentum or 0.0, eps=bn.eps)
+        with torch.no_grad():
+            for kept, new in zip(_statistics(bn), (mean, var), strict=True):
+                kept.copy_(new.repeat(r))
+            if bn.num_batches_tracked is not None:
+                bn.num_batches_tracked += 1
+        scale, offset = (p.to(acc.dtype).reshape(r, m, 1, 1) for p in (bn.weight, bn.bias))
+
+        def copies(x: Tensor) -> Tensor:
+            return torch.addcmul(offset, x, scale).flatten(1, 2)
+
+        ends = self.pool(normal)[:, None]
+        if bool((bn.weight < 0).any()):
+            ends = torch.where(scale < 0, -self.pool(-normal)[:, None], ends)
+        middle = (spatial_mean(normal)[:, None] * bn.weight.reshape(r, m) + bn.bias.reshape(r, m)).flatten(1)
+        return BlockOutput(self.sign(copies(ends)), lambda: copies(normal[:, None]), acc, middle)
 
     def freeze_gate(self, positions: int, preceding: "BinaryBlock") -> None:
         """Freeze the expert gate of this block, if it has one.

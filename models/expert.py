@@ -1,13 +1,13 @@
 """Expert Binary Convolution: a gate picks one of N binary filter banks for each sample."""
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .binary import PAD_VALUES, BinaryWeights, PadMode, check_groups, check_padding
-from .gate import ExpertGate, GateSource, integer_experts
+from .gate import ExpertGate, GateSource, integer_experts, spatial_mean
 from .quant import BipolarWeight, binarize, qnn
 
 __all__ = ["EXPERT_DOMAIN", "BlockOutput", "ExpertConv2d"]
@@ -16,22 +16,37 @@ __all__ = ["EXPERT_DOMAIN", "BlockOutput", "ExpertConv2d"]
 EXPERT_DOMAIN = "bitexpert.flow.custom_op"
 
 
-class BlockOutput(NamedTuple):
+class BlockOutput:
     """What a binary block hands to the next one.
 
-    Attributes
+    Parameters
     ----------
     bits : Tensor
         Signs ``[B, C, H, W]``, pooled where the block pools.
-    pre : Tensor
-        The tensor before the sign ``[B, C, H', W']``, which a gate reads in training.
+    pre : Tensor or callable
+        The tensor before the sign ``[B, C, H', W']``, which a gate reads in training, or what computes it then.
     acc : Tensor
         Integer accumulators ``[B, m, H', W']``, which a frozen gate reads.
+    pre_mean : Tensor, optional
+        The mean of ``pre`` over the map ``[B, C]``, where it is known without ``pre``.
     """
 
-    bits: Tensor
-    pre: Tensor
-    acc: Tensor
+    def __init__(
+        self, bits: Tensor, pre: Tensor | Callable[[], Tensor], acc: Tensor, pre_mean: Tensor | None = None
+    ) -> None:
+        self.bits, self.acc, self._pre, self._pre_mean = bits, acc, pre, pre_mean
+
+    @property
+    def pre(self) -> Tensor:
+        """The tensor before the sign ``[B, C, H', W']``."""
+        if not isinstance(self._pre, Tensor):
+            self._pre = self._pre()
+        return self._pre
+
+    @property
+    def pre_mean(self) -> Tensor:
+        """The mean of ``pre`` over the map ``[B, C]``."""
+        return spatial_mean(self.pre) if self._pre_mean is None else self._pre_mean
 
 
 class _BinaryMixture(torch.autograd.Function):
@@ -168,11 +183,9 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         banks = self.weight.view(self.gate.experts, self.maps, *self.weight.shape[1:])
         banks.copy_(banks[:1].clone().expand_as(banks))
 
-    def gate_input(self, source: BlockOutput) -> Tensor:
-        """The tensor the gate sums: integers for a frozen gate, else real values."""
-        if self.gate.source == "sign":
-            return source.bits
-        return source.acc if self.gate.frozen else source.pre
+    def gate_means(self, source: BlockOutput) -> Tensor:
+        """Means over the map of what a gate in training reads ``[B, C]``."""
+        return spatial_mean(source.bits) if self.gate.source == "sign" else source.pre_mean
 
     def forward(self, source: BlockOutput) -> Tensor:
         """Convolve what the preceding block hands over; returns accumulators ``[B, out, OH, OW]``."""
@@ -181,7 +194,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
                 raise RuntimeError("a frozen layer has binary weights; call use_real_weights(model, False)")
             if self.training:
                 raise RuntimeError("this layer's gate is frozen; call eval(), or train an unfrozen network")
-            g = self.gate_input(source)
+            g = source.bits if self.gate.source == "sign" else source.acc
             self.gate.last_index = self.gate.index(g)
             k, s = self.kernel_size[0], self.stride[0]
             pad_value = PAD_VALUES[self.pad_mode]
@@ -189,7 +202,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
             geometry = (self.gate.experts, self.maps, self.groups, k, s, self.pad_amount, pad_value, reads_bits)
             bank = self.binary_weight()
             return _ExpertConv.apply(source.bits, g, bank, self.gate.weight_int, self.gate.bias_int, geometry)
-        choice = self.gate(self.gate_input(source))
+        choice = self.gate(self.gate_means(source))
         return self._first(source.bits) if self.gate.single else self.mixed(source.bits, choice)
 
     def _padded(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ExpertGate", "GateSource", "integer_experts", "winner_take_all"]
+__all__ = ["ExpertGate", "GateSource", "integer_experts", "spatial_mean", "winner_take_all"]
 
 GateSource = Literal["sign", "pre_sign"]
 
@@ -54,6 +54,11 @@ def integer_experts(g: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     sums = g.double().sum((2, 3))
     return (sums @ weight.double().t() + bias.double()).argmax(1)
+
+
+def spatial_mean(x: Tensor) -> Tensor:
+    """``[B, C, H, W]`` to its mean over the map ``[B, C]``, in 32 bits also under automatic mixed precision."""
+    return x.mean((2, 3), dtype=torch.float32)
 
 
 class ExpertGate(nn.Module):
@@ -123,23 +128,21 @@ class ExpertGate(nn.Module):
         """Whether the gate computes with its integer weights."""
         return not self.frozen_flag.is_meta and bool(self.frozen_flag)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Real-valued logits ``[B, N]`` of the gate's source ``[B, C, H, W]``."""
-        means = x.mean((2, 3), dtype=torch.float32)
+    def logits(self, means: Tensor) -> Tensor:
+        """Real-valued logits ``[B, N]`` of the gate's source, averaged over the map: ``[B, C]``."""
         # as sums of products, which automatic mixed precision leaves in 32 bits: half of them make ties
-        return (means[:, None] * self.linear.weight).sum(2) + self.linear.bias
+        return (means.float()[:, None] * self.linear.weight).sum(2) + self.linear.bias
 
-    def forward(self, x: Tensor) -> Tensor:
-        """One-hot choice ``[B, N]`` with the softmax gradient, from ``[B, C, H, W]`` (not frozen)."""
+    def forward(self, means: Tensor) -> Tensor:
+        """One-hot choice ``[B, N]`` with the softmax gradient, from the source's means ``[B, C]`` (not frozen)."""
         if self.frozen:
             raise RuntimeError("this gate is frozen: train an unfrozen network and freeze it again")
         if self.single:
-            # in 32 bits, whatever x has under automatic mixed precision
-            choice = torch.zeros(x.shape[0], self.experts, device=x.device)
+            choice = means.new_zeros(means.shape[0], self.experts)
             choice[:, 0] = 1.0
             self.probabilities = None
         else:
-            z = self.logits(x)
+            z = self.logits(means)
             choice = winner_take_all(z)
             self.probabilities = torch.softmax(z, dim=1)
         self.last_index = choice.detach().argmax(1)
@@ -154,7 +157,7 @@ class ExpertGate(nn.Module):
         means : Tensor
             Spatial means of the gate's source ``[samples, C]``.
         """
-        z = self.linear(means)
+        z = self.logits(means)
         gain = 1.0 / z.std(0).clamp_min(1e-6)
         self.linear.weight.mul_(gain[:, None])
         self.linear.bias.sub_(z.mean(0)).mul_(gain)

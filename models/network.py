@@ -103,7 +103,7 @@ class BinaryNetwork(nn.Module):
             means: list[Tensor] = []
 
             def note(layer: ExpertConv2d, args: tuple[BlockOutput], means: list[Tensor] = means) -> None:
-                means.append(layer.gate_input(args[0]).mean((2, 3)))
+                means.append(layer.gate_means(args[0]))
 
             handle = layer.register_forward_pre_hook(note)
             try:

@@ -207,7 +207,7 @@ def train(
     training = recipe.training
     fabric = _fabric(training.precision, accelerator)
     folder = RunFolder(Path(run_dir))
-    unfinished = fabric.broadcast(fabric.is_global_zero and folder.prepare(recipe, overwrite=overwrite))
+    unfinished = fabric.broadcast(fabric.is_global_zero and folder.check(recipe, overwrite=overwrite))
     with fabric.rank_zero_first(local=True):
         # one process of a machine downloads
         images = _load(recipe, data)
@@ -215,7 +215,7 @@ def train(
         network = _network(recipe, images)
         state = fabric.broadcast(folder.load_state() if unfinished and fabric.is_global_zero else None)
         if fabric.is_global_zero and state is None:
-            folder.begin(images, fabric.device, fabric.world_size)
+            folder.begin(recipe, images, fabric.device, fabric.world_size)
         trainer = Trainer(fabric, recipe, images, network, folder)
         with Bar(trainer.batches, progress and fabric.is_global_zero) as bar:
             trainer.train(state, bar)

@@ -56,7 +56,9 @@ def attention_distance(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     -----
     High-Capacity Expert Binary Networks (ICLR 2021), appendix A.5, after Real-to-Binary networks.
     """
-    return torch.stack([(_attention(s) - _attention(t)).square().mean() for s, t in zip(student, teacher, strict=True)]).sum()
+    return torch.stack(
+        [(_attention(s) - _attention(t)).square().mean() for s, t in zip(student, teacher, strict=True)]
+    ).sum()
 
 
 @contextmanager
@@ -98,7 +100,7 @@ def calibrated_scale(scores: Tensor, labels: Tensor) -> float:
 
     with torch.enable_grad():
         search.step(loss)
-    return float(log_scale.exp() / unit)
+    return float(log_scale.detach().exp() / unit)
 
 
 class Teacher:

@@ -33,7 +33,11 @@ def count_right(model: nn.Module, images: Any, labels: NDArray[np.int64]) -> int
     """Images whose largest score (lowest index first) is the label's; arguments as in `evaluate`."""
     with _measuring(model) as device:
         return sum(
-            int((model(pixels(images[i : i + _BATCH]).to(device)).argmax(1).cpu().numpy() == labels[i : i + _BATCH]).sum())
+            int(
+                (
+                    model(pixels(images[i : i + _BATCH]).to(device)).argmax(1).cpu().numpy() == labels[i : i + _BATCH]
+                ).sum()
+            )
             for i in range(0, len(labels), _BATCH)
         )
 

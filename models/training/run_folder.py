@@ -17,7 +17,7 @@ from ..datasets import Dataset
 from ..files import PART, write_atomically
 from ..recipe import Recipe, RecipeError, load_recipe, save_recipe
 
-__all__ = ["RUN_FILES", "Row", "RunFolder", "RunFolderError"]
+__all__ = ["EXPERT_PICTURE", "RUN_FILES", "RUN_NAMES", "Row", "RunFolder", "RunFolderError"]
 
 #: Files of a finished run; ``model.pt`` is written last, so where it exists the run is complete.
 RUN_FILES = (
@@ -33,6 +33,8 @@ RUN_FILES = (
 #: Present where the network has experts.
 EXPERT_PICTURE = "experts.png"
 _STATE = "state.pt"
+#: All that may lie in a run folder.
+RUN_NAMES = (*RUN_FILES, EXPERT_PICTURE, _STATE, "steps", "tensorboard")
 _COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate")
 
 Row = dict[str, Any]
@@ -88,19 +90,19 @@ class RunFolder:
         """The network at the end of a step."""
         return self.path / "steps" / f"{number}.pt"
 
-    def prepare(self, recipe: Recipe, *, overwrite: bool) -> bool:
-        """Make the folder ready.
+    def check(self, recipe: Recipe, *, overwrite: bool) -> bool:
+        """See whether a run may be made here; nothing is written but the folder itself.
 
         Parameters
         ----------
         recipe : Recipe
         overwrite : bool
-            Remove an earlier run first.
+            Whatever run is here may be replaced.
 
         Returns
         -------
         bool
-            Whether an unfinished run of the same recipe is there, to go on with.
+            Whether an unfinished run of the same recipe is here, to go on with.
 
         Raises
         ------
@@ -109,48 +111,49 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file; choose a folder")
-        if self.path.is_dir() and overwrite:
-            self._clear()
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            return self._unfinished(recipe)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"cannot make {self.path}: {error.strerror or error}") from error
-        save_recipe(recipe, self.path / "recipe.yaml")
-        return False
-
-    def _clear(self) -> None:
-        """Remove what a run makes, and what one that was killed left beside it; nothing else."""
-        own = [*RUN_FILES, EXPERT_PICTURE, _STATE]
-        found = [self.path / name for name in own]
-        for name in map(Path, own):
-            found += self.path.glob(f".{name.stem}.*{PART}{name.suffix}")
-        found += [*self.path.glob("steps/*.pt"), *self.path.glob("steps/.*.pt")]
-        found += self.tensorboard.glob("events.out.tfevents.*")
-        for path in found:
-            path.unlink(missing_ok=True)
-
-    def _unfinished(self, recipe: Recipe) -> bool:
-        file = self.path / "recipe.yaml"
-        another = "choose another folder, or allow overwriting (--overwrite)"
-        if not file.exists():
-            raise RunFolderError(f"{self.path} isn't empty and holds no run; {another}")
+        if overwrite or not any(self.path.iterdir()):
+            return False
+        if self.unfinished(recipe):
+            return True
+        found = "isn't empty"
         if self.model.exists():
-            raise RunFolderError(f"{self.path} holds a finished run; {another}")
-        try:
-            earlier = load_recipe(file)
-        except RecipeError as error:
-            raise RunFolderError(f"{self.path} holds a run whose recipe can't be read ({error}); {another}") from None
-        if earlier != recipe:
-            raise RunFolderError(f"{self.path} holds an unfinished run of another recipe; {another}")
-        return True
+            found = "holds a finished run"
+        elif (self.path / "recipe.yaml").exists():
+            found = "holds an unfinished run of another recipe"
+        raise RunFolderError(f"{self.path} {found}; choose another folder, or allow overwriting (--overwrite)")
 
-    def begin(self, data: Dataset, device: torch.device, world: int) -> None:
-        """Write what is known before the training: the environment and the held-out images."""
+    def unfinished(self, recipe: Recipe) -> bool:
+        """Whether a run of this recipe has begun here, and isn't finished."""
+        file = self.path / "recipe.yaml"
+        if self.model.exists() or not file.exists():
+            return False
+        try:
+            return load_recipe(file) == recipe
+        except RecipeError:
+            return False
+
+    def begin(self, recipe: Recipe, data: Dataset, device: torch.device, world: int) -> None:
+        """Remove an earlier run, and write what is known before the training."""
+        self._clear()
+        save_recipe(recipe, self.path / "recipe.yaml")
         self._text("environment.json", json.dumps(_environment(data, device, world), indent=2) + "\n")
         for name, array in (("heldout_inputs", data.test_x), ("heldout_labels", data.test_y)):
             write_atomically(self.path / f"{name}.npy", partial(np.save, arr=np.asarray(array[:])))
+
+    def _clear(self) -> None:
+        """Remove what a run makes, and what one that was killed left beside it; nothing else."""
+        files = [name for name in RUN_NAMES if "." in name]
+        found = [self.path / name for name in files]
+        for name in map(Path, files):
+            found += self.path.glob(f".{name.stem}.*{PART}{name.suffix}")
+        found += [*self.path.glob("steps/*.pt"), *self.path.glob(f"steps/.*{PART}.pt")]
+        found += self.tensorboard.glob("events.out.tfevents.*")
+        for path in found:
+            path.unlink(missing_ok=True)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Keep all that the rest of the run depends on."""

@@ -1,4 +1,4 @@
-"""The loop over a recipe's steps, epochs and batches, which can be killed at any moment and goes on to the same result."""
+"""The loop over a recipe's steps, epochs and batches, which can be killed at any moment and still comes to the same end."""
 
 import time
 from contextlib import nullcontext
@@ -59,7 +59,9 @@ class Trainer:
     folder : RunFolder
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, data: Dataset, network: BinaryNetwork, folder: RunFolder) -> None:
+    def __init__(
+        self, fabric: Fabric, recipe: Recipe, data: Dataset, network: BinaryNetwork, folder: RunFolder
+    ) -> None:
         self.fabric, self.recipe, self.data, self.folder = fabric, recipe, data, folder
         self.network = network
         self.task = TrainingTask(network)
@@ -171,7 +173,13 @@ class Trainer:
         key = (training.seed, number, epoch)
         data = self.data
         return Batches(
-            data.train_x, data.train_y, training.augment, training.batch_size, key, fabric.global_rank, fabric.world_size
+            data.train_x,
+            data.train_y,
+            training.augment,
+            training.batch_size,
+            key,
+            fabric.global_rank,
+            fabric.world_size,
         )
 
     def _batch(self, optimizer: Any, images: Tensor, labels: Tensor, place: tuple[int, int, int]) -> Tensor:
@@ -239,7 +247,7 @@ class Trainer:
                 "rows": self.rows,
                 "task": self.task.state_dict(),
                 "optimizer": optimizer and optimizer.state_dict(),
-                "schedule": schedule and {k: v for k, v in schedule.state_dict().items() if k != "lr_lambdas"},
+                "schedule": schedule and schedule.state_dict(),
                 "precision": self.fabric.strategy.precision.state_dict(),
                 "rng": torch.get_rng_state(),
             }

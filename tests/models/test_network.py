@@ -2,7 +2,7 @@ import pytest
 import torch
 from bitexpert.models.checkpoint import load_checkpoint, save_checkpoint
 from bitexpert.models.networks import NETWORKS, build_network
-from bitexpert.models.train import evaluate, expert_usage
+from bitexpert.models.training.measure import evaluate, expert_usage
 
 #: Every network of the registry, made small.
 IMAGES = {"channels": 1, "height": 8, "width": 8, "class_names": tuple("0123456789")}

@@ -1,45 +1,67 @@
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from bitexpert.models.checkpoint import load_checkpoint
 from bitexpert.models.networks import NetworkError
-from bitexpert.models.recipe import Recipe, load_recipe
-from bitexpert.models.train import RUN_FILES, RunFolderError, evaluate, expert_usage, train
+from bitexpert.models.recipe import Recipe, load_recipe, save_recipe
+from bitexpert.models.train import train
+from bitexpert.models.training import trainer
+from bitexpert.models.training.measure import evaluate, expert_usage
+from bitexpert.models.training.run_folder import EXPERT_PICTURE, RUN_FILES, RUN_NAMES, RunFolderError
+from bitexpert.models.training.trainer import TrainingError
+
+from recipes import small_recipe, two_steps
 
 
-def small(**training):
-    """A network that learns something in seconds."""
-    settings = {"epochs_single": 5, "epochs_experts": 4, "learning_rate": 0.01, "threads": 1, **training}
-    blocks = [
-        {"width": 4, "tau": 2, "pool": 2},
-        {"kind": "expert", "width": 8, "experts": 3, "pad_mode": "minus_one", "gate": "pre_sign"},
-        {"kind": "expert", "width": 8, "experts": 2, "pad_mode": "minus_one", "gate": "sign", "pool": 2},
-    ]
-    return Recipe.model_validate(
-        {"name": "small", "network": {"name": "vgg", "config": {"blocks": blocks}}, "training": settings}
-    )
+def state_of(result):
+    return load_checkpoint(result.checkpoint).state_dict()
+
+
+def equal(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return train(small(), tmp_path_factory.mktemp("train") / "run", progress=False)
+    return train(small_recipe(), tmp_path_factory.mktemp("train") / "run", progress=False)
 
 
 def test_run_folder(run):
-    assert sorted(p.name for p in run.run_dir.iterdir()) == sorted(RUN_FILES)
+    names = {p.name for p in run.run_dir.iterdir()}
+    assert names == {*RUN_FILES, EXPERT_PICTURE, "steps", "tensorboard"}
+    assert names < set(RUN_NAMES)
     inputs, labels = (np.load(run.run_dir / f"heldout_{n}.npy") for n in ("inputs", "labels"))
     assert (inputs.shape, inputs.dtype, labels.shape) == ((360, 8, 8, 1), np.uint8, (360,))
-    assert load_recipe(run.run_dir / "recipe.yaml") == small()
+    assert load_recipe(run.run_dir / "recipe.yaml") == small_recipe()
     with (run.run_dir / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["stage"] for row in rows] == ["one expert"] * 5 + ["all experts"] * 4
+    assert [row["step"] for row in rows] == ["one expert"] * 5 + ["all experts"] * 4
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     metrics = json.loads((run.run_dir / "metrics.json").read_text())
     assert metrics["accuracy"] == run.accuracy
     assert metrics["expert_usage"] == run.expert_usage
+    environment = json.loads((run.run_dir / "environment.json").read_text())
+    assert environment["images"] == {"train": 1437, "held_out": 360}
+    assert "sha256" in environment["data"]
+
+
+def test_curves_go_to_tensorboard(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.run_dir / "tensorboard")).Reload()
+    with (run.run_dir / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for tag, column in (("loss/training", "loss"), ("accuracy/held-out", "accuracy")):
+        values = [event.value for event in events.Scalars(tag)]
+        assert values == pytest.approx([float(row[column]) for row in rows])
 
 
 def test_the_checkpoint_is_what_was_measured(run):
@@ -49,16 +71,74 @@ def test_the_checkpoint_is_what_was_measured(run):
     assert evaluate(model, inputs, labels) == run.accuracy
     assert expert_usage(model, inputs) == run.expert_usage
     assert [sum(counts) for counts in run.expert_usage.values()] == [360, 360]
+    for name, table in run.expert_usage_by_class.items():
+        assert np.sum(table, axis=0).tolist() == run.expert_usage[name]
+        assert np.sum(table, axis=1).tolist() == np.bincount(labels).tolist()
     assert run.accuracy > 0.2  # guessing gives 0.1
 
 
 def test_two_runs_are_equal_and_another_seed_is_not(run, tmp_path):
     torch.rand(17)  # the state of the global generator must not matter
-    again = train(small(), tmp_path / "again", progress=False)
-    other = train(small(seed=2), tmp_path / "other", progress=False)
-    a, b, c = (load_checkpoint(r.checkpoint).state_dict() for r in (run, again, other))
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    assert not all(torch.equal(a[key], c[key]) for key in a)
+    again = train(small_recipe(), tmp_path / "again", progress=False)
+    other = train(small_recipe(seed=2), tmp_path / "other", progress=False)
+    assert equal(state_of(run), state_of(again))
+    assert not equal(state_of(run), state_of(other))
+
+
+class Killed(Exception):
+    pass
+
+
+# in the first epoch, within an epoch, at an epoch's first and last batch, at the start of the second step and in it
+@pytest.mark.parametrize("batch", [3, 40, 44, 65, 22 * 5, 22 * 7 + 4])
+def test_a_killed_run_goes_on_to_the_same_result(run, tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(trainer, "KEEP_SECONDS", 0.0)  # keep the state after every batch
+    real = trainer.Trainer._batch
+    count = 0
+
+    def killing(self, *args):
+        nonlocal count
+        count += 1
+        if count > batch:
+            raise Killed
+        return real(self, *args)
+
+    monkeypatch.setattr(trainer.Trainer, "_batch", killing)
+    with pytest.raises(Killed):
+        train(small_recipe(), tmp_path / "run", progress=False)
+    monkeypatch.setattr(trainer.Trainer, "_batch", real)
+    result = train(small_recipe(), tmp_path / "run", progress=False)
+    assert equal(state_of(result), state_of(run))
+    for name in ("metrics.csv", "recipe.yaml"):
+        assert (result.run_dir / name).read_text() == (run.run_dir / name).read_text()
+    assert not (result.run_dir / "state.pt").exists()
+
+
+def test_a_process_that_is_killed_hard_goes_on_to_the_same_result(run, tmp_path):
+    recipe, folder = save_recipe(small_recipe(), tmp_path / "recipe.yaml"), tmp_path / "run"
+    command = [sys.executable, "-m", "bitexpert.flow.cli", "train", str(recipe), "-o", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (folder / "state.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "model.pt").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert equal(torch.load(folder / "model.pt", weights_only=True)["state_dict"], state_of(run))
+
+
+def test_processes_of_torchrun_train_one_network(tmp_path):
+    recipe, folder = save_recipe(small_recipe(), tmp_path / "recipe.yaml"), tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "bitexpert.flow.cli", "train", str(recipe), "-o", str(folder), "--accelerator", "cpu", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accuracy"] > 0.2  # one of both speaks
+    assert json.loads((folder / "environment.json").read_text())["processes"] == 2
+    assert load_checkpoint(folder / "model.pt").frozen
 
 
 def test_training_leaves_torch_as_it_was(tmp_path):
@@ -66,13 +146,13 @@ def test_training_leaves_torch_as_it_was(tmp_path):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    train(small(epochs_single=0, epochs_experts=0), tmp_path / "run", progress=False)
+    train(small_recipe(steps=two_steps(0, 0)), tmp_path / "run", progress=False)
     assert torch.equal(torch.rand(2), expected)
     assert torch.get_num_threads() == threads
 
 
 def test_experts_are_copies_of_the_first_and_start_balanced(tmp_path):
-    result = train(small(epochs_experts=0), tmp_path / "run", progress=False)
+    result = train(small_recipe(steps=two_steps(5, 0)), tmp_path / "run", progress=False)
     model = load_checkpoint(result.checkpoint)
     for _, layer in model.experts():
         banks = layer.weight.reshape(layer.gate.experts, -1)
@@ -81,35 +161,72 @@ def test_experts_are_copies_of_the_first_and_start_balanced(tmp_path):
         assert min(counts) > 0.05 * sum(counts)
 
 
+def test_all_steps_of_the_paper(tmp_path):
+    """Real network, binary activations with attention transfer and expansion, binary weights with a teacher."""
+    adam = {"epochs": 2, "optimizer": {"learning_rate": 0.005}, "clip_gradient": 5.0}
+    learn = {"scores": 1.0, "attention": 10.0}
+    steps = [
+        {"name": "real", "weights": "real", "activations": "real", "experts": "first", "label_smoothing": 0.1, **adam},
+        {"name": "bits", "weights": "real", "experts": "first", "teacher": {"step": "real", **learn}, **adam},
+        {"name": "experts", "weights": "real", "expand": True, "normalize_gates": True, "balance": 0.1, **adam},
+        {"name": "binary", "mixup": 0.2, "teacher": {"step": "experts", **learn}, **adam},
+    ]
+    result = train(small_recipe(steps=steps), tmp_path / "run", progress=False)
+    assert result.accuracy > 0.2
+    assert [p.name for p in sorted((result.run_dir / "steps").iterdir())] == ["0.pt", "1.pt", "2.pt", "3.pt"]
+    again = {"name": "student", "teacher": {"checkpoint": str(result.checkpoint)}, **adam}
+    assert train(small_recipe(steps=[again]), tmp_path / "student", progress=False).epochs == 2
+
+
+def test_residual_networks_train_too(tmp_path):
+    config = {"channels": 1, "height": 8, "width": 8, "blocks": [1, 1], "base_width": 8, "experts": 2}
+    steps = two_steps(1, 1)
+    recipe = small_recipe(steps=steps).model_dump()
+    recipe["network"] = {"name": "es-resnet-20", "config": config}
+    result = train(Recipe.model_validate(recipe), tmp_path / "run", progress=False)
+    assert 0 < result.accuracy <= 1
+    assert len(result.expert_usage) == 4
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed"])
+def test_mixed_precision(tmp_path, precision):
+    result = train(small_recipe(precision=precision), tmp_path / "run", progress=False)
+    assert result.accuracy > 0.2
+    assert state_of(result)["blocks.0.conv.weight"].dtype == torch.float32
+
+
+def test_a_training_that_diverges_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.Trainer, "_batch", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(TrainingError, match=r"lower optimizer.learning_rate of step 'one expert'"):
+        train(small_recipe(), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "model.pt").exists()
+
+
 def test_a_folder_in_use_is_refused_or_overwritten(run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="isn't empty"):
-        train(small(), tmp_path, progress=False)
-    quick = small(epochs_single=0, epochs_experts=0)
+        train(small_recipe(), tmp_path, progress=False)
+    quick = small_recipe(steps=two_steps(0, 0))
     train(quick, tmp_path, progress=False, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(RunFolderError, match="holds a finished run"):
+        train(quick, tmp_path, progress=False)
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(RunFolderError, match="unfinished run of another recipe"):
+        train(small_recipe(), tmp_path, progress=False)
+    train(quick, tmp_path, progress=False)
     assert (tmp_path / "model.pt").exists()
     with pytest.raises(RunFolderError, match="is a file"):
-        train(small(), tmp_path / "notes.txt", progress=False)
+        train(small_recipe(), tmp_path / "notes.txt", progress=False)
 
 
 @pytest.mark.parametrize(
     ("config", "words"),
     [({"height": 16}, "don't fit the images"), ({"class_names": ["a", "b"]}, "2 names, but the data has 10")],
 )
-def test_a_network_that_does_not_fit_the_data(tmp_path, config, words):
-    recipe = Recipe.model_validate({"name": "x", "network": {"config": config}})
+def test_a_network_that_does_not_fit_the_data_leaves_no_files(tmp_path, config, words):
+    steps = [{"name": "x", "epochs": 1}]
+    recipe = Recipe.model_validate({"name": "x", "network": {"config": config}, "steps": steps})
     with pytest.raises(NetworkError, match=words):
         train(recipe, tmp_path / "run", progress=False)
-
-
-def test_shifted_images_are_moved_whole():
-    from bitexpert.models.train import _shifted
-
-    x = torch.zeros(50, 1, 8, 8)
-    x[:, 0, 4, 4] = 9.0
-    moved = _shifted(x, 1, torch.Generator().manual_seed(0))
-    where = {(int(r), int(c)) for _, _, r, c in torch.nonzero(moved)}
-    assert where == {(r, c) for r in (3, 4, 5) for c in (3, 4, 5)}
-    assert torch.equal(moved.sum((1, 2, 3)), x.sum((1, 2, 3)))
-    assert _shifted(x, 0, torch.Generator()) is x
+    assert not list((tmp_path / "run").iterdir())
