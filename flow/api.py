@@ -13,8 +13,23 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .inspection import ModelReport
     from .simulate import SimulationReport
+    from .zoo import CheckResult
 
-__all__ = ["build", "cost", "demo", "doctor", "export", "inspect", "report", "simulate", "synth", "train"]
+__all__ = [
+    "build",
+    "cost",
+    "demo",
+    "doctor",
+    "export",
+    "inspect",
+    "report",
+    "simulate",
+    "synth",
+    "train",
+    "zoo_check",
+    "zoo_get",
+    "zoo_list",
+]
 
 
 def train(
@@ -194,3 +209,24 @@ def demo(folder: str | Path, *, fresh: bool = False) -> Any:
     from .demo import run_demo
 
     return run_demo(Path(folder), fresh=fresh, quiet=True)
+
+
+def zoo_list(**settings: Any) -> list[dict[str, Any]]:
+    """The cards of the trained networks that come with the package; see :func:`bitexpert.flow.zoo.zoo_list`."""
+    from .zoo import zoo_list as run
+
+    return run(**settings)
+
+
+def zoo_get(name: str, path: str | Path, **settings: Any) -> Path:
+    """Export a network of the zoo to one QONNX file; see :func:`bitexpert.flow.zoo.zoo_get`."""
+    from .zoo import zoo_get as run
+
+    return run(name, path, **settings)
+
+
+def zoo_check(names: str | list[str] | None = None, **settings: Any) -> list[CheckResult]:
+    """Count the accuracy of the zoo's networks again; see :func:`bitexpert.flow.zoo.zoo_check`."""
+    from .zoo import zoo_check as run
+
+    return run(names, **settings)

@@ -13,14 +13,17 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from .. import __version__
 from ..errors import BitexpertError
+from .cli_zoo import zoo
+from .terminal import Json, console, errors
+from .terminal import print_json as _print_json
+from .terminal import say as _say
 
 __all__ = ["app", "main"]
 
@@ -36,22 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 STOPPED, PIPE_CLOSED = 130, 141
-# In a pipe tables keep their columns; COLUMNS in the environment wins.
-WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-console = Console(width=WIDTH, emoji=False, highlight=False)
-errors = Console(stderr=True, emoji=False, highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=1))
-
-
-def _say(text: str, quiet: bool = False) -> None:
-    """Print one line of markup, however long."""
-    if not quiet:
-        console.print(text, soft_wrap=True)
+app.add_typer(zoo, name="zoo")
 
 
 def _on_step(quiet: bool):
@@ -341,9 +329,8 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(f"{place}{error.strerror or error}; check the path, its permissions and the space on the disk", 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option or argument, from the command-line library
-            if not words:
-                return 2  # the help has been shown
-            return fail(f"{error.format_message()} (see bitexpert --help)", 2)
+            text = error.format_message()
+            return fail(f"{text} (see bitexpert --help)", 2) if text else 2  # no text: the help has been shown
         text = f"internal error, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return fail(f"{text}; please report it with the output of the same command and --debug", 4)
     if status == STOPPED:

@@ -44,7 +44,7 @@ def refused(run):
 def test_help_names_every_verb_and_exit_status(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "")
-    for verb in ("train", "export", "build", "simulate", "report", "doctor", "cost", "demo"):
+    for verb in ("train", "export", "build", "simulate", "report", "doctor", "cost", "zoo", "demo"):
         assert f" {verb} " in out
         assert run(verb, "--help")[0] == 0
     for code in ("0", "1", "2", "3", "4", "130"):
@@ -371,6 +371,17 @@ def test_a_reader_that_goes_away():
 def test_the_package_has_the_same_verbs():
     import bitexpert
 
-    for verb in ("train", "export", "build", "simulate", "report", "doctor", "demo"):
+    for verb in (
+        "train",
+        "export",
+        "build",
+        "simulate",
+        "report",
+        "doctor",
+        "zoo_list",
+        "zoo_get",
+        "zoo_check",
+        "demo",
+    ):
         assert callable(getattr(bitexpert, verb))
     assert Path(bitexpert.__file__).name == "__init__.py"
