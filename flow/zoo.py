@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..models.checkpoint import load_checkpoint
+from ..models.datasets import DataError
 from ..models.networks import explain
 from ..models.zoo import (
     SHIPPED,
@@ -156,7 +157,7 @@ def zoo_check(
     selection : str or sequence of str, optional
         Names; default: all.
     data : path, optional
-        Folder with the files of the data sets that don't come with a package.
+        Folder with the files of the data sets that don't come with a package; without it they are downloaded.
     folder : path
         As in :func:`zoo_list`.
     on_result : callable, optional
@@ -195,7 +196,7 @@ def _check(entry: Entry, data: Path | None, say: Say) -> CheckResult:
     network = entry.network()
     try:
         images, labels = load_test_set(card.test_set, data)
-    except ValueError as error:  # of which BitexpertError is one
+    except DataError as error:
         return CheckResult(name, source, "not checked", accuracy.total, accuracy.right, reason=str(error))
     if digest_of(images, labels) != card.test_set.sha256:
         reason = f"these {len(images)} test images of {source} are not the {accuracy.total} that the card tells of"

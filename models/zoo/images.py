@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["digest_of", "load_test_set"]
 
 _CHUNK = 1024
+# Comes with a Python package and is read from no folder.
+_BUNDLED = frozenset({"digits"})
 
 
 def digest_of(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
@@ -43,13 +45,14 @@ def load_test_set(test_set: TestSet, data: Path | None = None) -> tuple[NDArray[
     ----------
     test_set : TestSet
     data : Path, optional
-        Folder with the data set's files, for sets that don't come with a package.
+        Folder with the data set's files, for sets that don't come with a package; without it they are downloaded
+        into the cache of `load_dataset`.
 
     Raises
     ------
-    ValueError
+    DataError
         If the data set is unknown, or its files are missing or damaged.
     """
-    held_out = {} if test_set.held_out is None else {"held_out": test_set.held_out}
-    loaded = load_dataset(test_set.dataset, seed=test_set.seed, **held_out)
+    folder = None if test_set.dataset in _BUNDLED else data
+    loaded = load_dataset(test_set.dataset, data=folder, seed=test_set.seed, held_out=test_set.held_out)
     return loaded.test_x, loaded.test_y

@@ -11,6 +11,7 @@ from bitexpert.flow.cli import main
 from bitexpert.flow.export import run_qonnx
 from bitexpert.flow.zoo import count_right, zoo_add, zoo_check
 from bitexpert.models.checkpoint import save_checkpoint
+from bitexpert.models.datasets import DataError
 from bitexpert.models.zoo import SHIPPED, ZooError, card_text, names, open_entry, pack, write_entry
 from bitexpert.sim.toolchain import ToolError
 from flownets import vgg
@@ -223,7 +224,7 @@ def test_the_folder_with_data_is_handed_on(own, monkeypatch, tmp_path, command):
 
     def load(test_set, data):
         seen.append(data)
-        raise ZooError("not here")
+        raise DataError("not here")
 
     monkeypatch.setattr(module, "load_test_set", load)
     assert command("zoo", "check", "--zoo", own, "--data", tmp_path)[0] == 2

@@ -1,6 +1,8 @@
+import re
+
 import numpy as np
 import pytest
-from bitexpert.models.datasets import load_dataset
+from bitexpert.models.datasets import DataError, load_dataset
 from bitexpert.models.zoo import TestSet, digest_of, load_test_set
 
 DIGITS = TestSet(dataset="digits", held_out=0.25, seed=5, sha256="0" * 64, description="some")
@@ -21,13 +23,20 @@ def test_the_digest_depends_on_every_image_and_label():
     assert digest != digest_of(images, labels)
 
 
-def test_the_test_set_is_that_of_the_card():
-    images, labels = load_test_set(DIGITS)
+@pytest.mark.parametrize("folder", [False, True], ids=["without a folder", "with a folder"])
+def test_the_test_set_is_that_of_the_card(folder, tmp_path):
+    images, labels = load_test_set(DIGITS, tmp_path if folder else None)
     expected = load_dataset("digits", seed=5, held_out=0.25)
     assert np.array_equal(images, expected.test_x)
     assert np.array_equal(labels, expected.test_y)
 
 
+def test_a_set_that_is_read_from_a_folder(tmp_path):
+    mnist = DIGITS.model_copy(update={"dataset": "mnist", "held_out": None})
+    with pytest.raises(DataError, match=re.escape(str(tmp_path))):
+        load_test_set(mnist, tmp_path)
+
+
 def test_an_unknown_data_set():
-    with pytest.raises(ValueError, match="'nothing'"):
+    with pytest.raises(DataError, match="'nothing' is unknown"):
         load_test_set(DIGITS.model_copy(update={"dataset": "nothing"}))
