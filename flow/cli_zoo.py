@@ -24,6 +24,7 @@ zoo = typer.Typer(
     no_args_is_help=True,
 )
 
+_Print = Callable[[str], None]
 Folder = Annotated[
     Path | None, typer.Option("--zoo", metavar="DIR", help="Another folder of entries; default: those shipped.")
 ]
@@ -34,13 +35,19 @@ def _place(folder: Path | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _working(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line on stderr that tells what is being done, if somebody looks at it."""
+def _working(quiet: bool) -> Iterator[tuple[_Print, _Print]]:
+    """Two functions: one tells on stderr what is being done, if somebody looks at it; one prints a line of results."""
     if quiet or not errors.is_terminal:
-        yield lambda text: None
+        yield lambda text: None, lambda text: say(text, quiet)
         return
     with errors.status("") as line:
-        yield lambda text: line.update(escape(text))
+
+        def show(text: str) -> None:
+            line.stop()  # results go to stdout, which would be written into this line
+            say(text)
+            line.start()
+
+        yield lambda text: line.update(escape(text)), show
 
 
 @zoo.command("list")
@@ -103,7 +110,9 @@ def get(
 @zoo.command("check")
 def check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all.")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with the data sets; else: downloads.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with the data sets; else: downloads.")
+    ] = None,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -114,12 +123,12 @@ def check(
     """
     from . import api
 
-    with _working(as_json) as tell:
+    with _working(as_json) as (tell, show):
         results = api.zoo_check(
             names or None,
             data=data,
             **_place(folder),
-            on_result=None if as_json else (lambda result: say(_line(result))),
+            on_result=lambda result: show(_line(result)),
             say=tell,
         )
     status = 1 if any(r.status == "differs" for r in results) else 0
@@ -158,7 +167,7 @@ def add(
     """Pack the network of a run, count its accuracy, and write it with its card."""
     from .zoo import zoo_add
 
-    with _working(as_json) as tell:
+    with _working(as_json) as (tell, _):
         card = zoo_add(
             run,
             out,

@@ -252,7 +252,7 @@ def count_right(model: Path, images: np.ndarray, labels: np.ndarray, work: Path,
     def frames(start: int, stop: int) -> np.ndarray:
         # as the model has them: (H, W, C) could be mistaken for (C, H, W) where all three are equal
         part = images[start:stop].transpose(0, 3, 1, 2)
-        return as_frames(part, source, f"the images {start}..{stop - 1}")
+        return as_frames(part, source, f"the batch from image {start}")
 
     samples = frames(0, _SAMPLES)
     say("streamline and lower")

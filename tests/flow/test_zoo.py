@@ -16,6 +16,7 @@ from bitexpert.models.zoo import SHIPPED, ZooError, card_text, names, open_entry
 from bitexpert.sim.toolchain import ToolError
 from flownets import vgg
 from qonnx.core.modelwrapper import ModelWrapper
+from rich.console import Console
 
 BLOCKS = [{"width": 4, "tau": 2}, {"kind": "expert", "width": 4, "experts": 3, "gate": "sign"}]
 WORDS = {"title": "A [small] one", "test_set": "noise", "caveats": ["noise has no classes"]}
@@ -292,3 +293,13 @@ def test_help_of_the_zoo(command):
     for verb in ("list", "get", "check", "add"):
         assert f" {verb} " in out
         assert command("zoo", verb, "--help")[0] == 0
+
+
+def test_progress_on_a_terminal_leaves_results_alone(own, with_data, capsys, monkeypatch):
+    terminal = Console(stderr=True, force_terminal=True)
+    monkeypatch.setattr("bitexpert.flow.cli_zoo.errors", terminal)
+    assert main(["zoo", "check", "--zoo", str(own)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("  small-one       equal  1040 of 1300 right (80.00%), ")
+    assert out.count("\n") == 1
+    assert "small-one: 1000 of 1300 images" in err
