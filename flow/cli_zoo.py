@@ -110,9 +110,7 @@ def get(
 @zoo.command("check")
 def check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder with the data sets; else: downloads.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with the data; else: downloads.")] = None,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:

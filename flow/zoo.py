@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..models.checkpoint import load_checkpoint
-from ..models.datasets import DataError
+from ..models.datasets import DataError, Images
 from ..models.networks import explain
 from ..models.zoo import (
     SHIPPED,
@@ -213,7 +213,7 @@ def _check(entry: Entry, data: Path | None, say: Say) -> CheckResult:
     )
 
 
-def _measure(network: Any, images: np.ndarray, labels: np.ndarray, say: Say) -> int:
+def _measure(network: Any, images: Images, labels: np.ndarray, say: Say) -> int:
     """Export a network, and count with the file."""
     with tempfile.TemporaryDirectory() as folder:
         say("export to ONNX")
@@ -221,14 +221,14 @@ def _measure(network: Any, images: np.ndarray, labels: np.ndarray, say: Say) -> 
         return count_right(model, images, labels, Path(folder), say=say)
 
 
-def count_right(model: Path, images: np.ndarray, labels: np.ndarray, work: Path, *, say: Say = _silent) -> int:
+def count_right(model: Path, images: Images, labels: np.ndarray, work: Path, *, say: Say = _silent) -> int:
     """Count the images whose largest score (lowest index first) is the label's, with the fast engine.
 
     Parameters
     ----------
     model : Path
         QONNX file of a classifier of images.
-    images : uint8 array
+    images : uint8 array or ImageFiles
         ``[N, H, W, C]``.
     labels : int array
         ``[N]``.

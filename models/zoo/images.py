@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import load_dataset
+from ..datasets import Images, load_dataset
 
 if TYPE_CHECKING:
     from .card import TestSet
@@ -21,12 +21,12 @@ _CHUNK = 1024
 _BUNDLED = frozenset({"digits"})
 
 
-def digest_of(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+def digest_of(images: Images, labels: NDArray[np.int64]) -> str:
     """SHA-256 of images and labels, in hexadecimal.
 
     Parameters
     ----------
-    images : uint8 array, or an array-like that gives slices of it
+    images : uint8 array or ImageFiles
         ``[N, H, W, C]``.
     labels : int array
         ``[N]``.
@@ -38,7 +38,7 @@ def digest_of(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
     return found.hexdigest()
 
 
-def load_test_set(test_set: TestSet, data: Path | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def load_test_set(test_set: TestSet, data: Path | None = None) -> tuple[Images, NDArray[np.int64]]:
     """Images ``[N, H, W, C]`` and labels ``[N]`` of a card's test set.
 
     Parameters

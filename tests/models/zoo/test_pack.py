@@ -130,6 +130,11 @@ def test_what_training_alone_needs_is_not_in_the_file(network, content):
     assert pack(network) == content
 
 
+def test_two_readings_of_a_file_are_equal_in_all_they_hold(content):
+    once, twice = unpack(content, "x").state_dict(), unpack(content, "x").state_dict()
+    assert all(torch.equal(value, twice[key]) for key, value in once.items())
+
+
 def test_integers_take_the_smallest_type(content):
     with np.load(io.BytesIO(content)) as archive:
         assert archive["blocks.0.bn.threshold"].dtype == np.int16  # sums of pixels
@@ -230,7 +235,10 @@ def test_files_that_unfold_are_refused(content):
     with zipfile.ZipFile(file, "a") as archive:  # many entries of the directory, one part
         archive.filelist += [copy.copy(archive.getinfo("head.weight.npy")) for _ in range(1000)]
         archive.writestr("more.npy", b"")  # so that the directory is written
-    for data in (bomb, file.getvalue()):
+    small = io.BytesIO(rewritten(content, compress=True))
+    with zipfile.ZipFile(small, "a") as archive:
+        archive.comment = bytes(60_000)  # so that the file is larger than all that is in it
+    for data in (bomb, file.getvalue(), small.getvalue()):
         with pytest.raises(ZooError, match="its parts are compressed or lie over each other"):
             unpack(data, "x")
     with pytest.raises(ZooError, match="too many for a packed network"):
