@@ -1,4 +1,4 @@
-"""The loop over a recipe's steps, epochs and batches, which can be killed at any moment and still comes to the same end."""
+"""The loop over a recipe's steps, epochs and batches: killed at any moment, it still comes to the same end."""
 
 import time
 from contextlib import nullcontext

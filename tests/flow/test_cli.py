@@ -11,7 +11,7 @@ from bitexpert import __version__
 from bitexpert.flow import api
 from bitexpert.flow.build import STEPS
 from bitexpert.flow.cli import EPILOG, main
-from bitexpert.models.train import RUN_FILES
+from bitexpert.models.training.run_folder import RUN_FILES
 
 
 @pytest.fixture
@@ -73,16 +73,17 @@ def test_wrong_words(refused, words, message):
 
 
 def test_bad_recipes(refused, tmp_path):
+    steps = b"name: x\nsteps: [{name: a, epochs: 1}]\n"
     out = tmp_path / "run"
     assert "there is no such recipe; give a YAML file or one of digits" in refused("train", "nope.yaml", "-o", out)
     for content, message in [
         (b"", "a recipe is a mapping with the keys"),
         (b"a: [", "this is not YAML"),
         (b"\xff\xfe\x00", "cannot be read"),
-        (b"name: x\nepochs: 3\n", "epochs: this key is unknown"),
-        (b"name: x\ntraining: {epochs_single: -1}\n", "training.epochs_single"),
-        (b"name: x\nnetwork: {name: resnet-19}\n", "unknown network; use one of bireal-18, bnext-t, cnv"),
-        (b"name: x\nnetwork: {config: {height: 9}}\n", "blocks.1.pool: 2 doesn't divide the map of 9 x 8 pixels"),
+        (b"epochs: 3\n" + steps, "epochs: this key is unknown"),
+        (b"name: x\nsteps: [{name: a, epochs: -1}]\n", "steps.0.epochs"),
+        (b"network: {name: resnet-19}\n" + steps, "unknown network; use one of bireal-18, bnext-t, cnv"),
+        (b"network: {config: {height: 9}}\n" + steps, "blocks.1.pool: 2 doesn't divide the map of 9 x 8 pixels"),
     ]:
         (tmp_path / "r.yaml").write_bytes(content)
         assert message in refused("train", tmp_path / "r.yaml", "-o", out)
@@ -101,9 +102,7 @@ def test_run_folder_that_is_not_empty(refused, tmp_path):
 
 def test_train_writes_a_run_folder_again_after_a_kill(run, tmp_path):
     recipe, out = tmp_path / "r.yaml", tmp_path / "run"
-    recipe.write_text(
-        "name: short\ntraining: {epochs_single: 0, epochs_experts: 0}\nnetwork: {config: {blocks: [{width: 4}]}}\n"
-    )
+    recipe.write_text("name: short\nsteps: [{name: a, epochs: 0}]\nnetwork: {config: {blocks: [{width: 4}]}}\n")
     out.mkdir()
     (out / ".metrics.abc.csv").write_text("half")
     (out / "mine.txt").write_text("mine")
@@ -111,7 +110,7 @@ def test_train_writes_a_run_folder_again_after_a_kill(run, tmp_path):
     assert (status, err) == (0, "")
     result = json.loads(text)
     assert result["checkpoint"] == str(out / "model.pt")
-    assert {p.name for p in out.iterdir()} == {*RUN_FILES, "mine.txt"}
+    assert {p.name for p in out.iterdir()} == {*RUN_FILES, "steps", "tensorboard", "mine.txt"}
     status, text, _ = run("export", out / "model.pt", "-o", tmp_path / "m.onnx")
     assert (status, text.count("\n")) == (0, 1)
 

@@ -17,7 +17,6 @@ from bitexpert.models.training import trainer
 from bitexpert.models.training.measure import evaluate, expert_usage
 from bitexpert.models.training.run_folder import EXPERT_PICTURE, RUN_FILES, RUN_NAMES, RunFolderError
 from bitexpert.models.training.trainer import TrainingError
-
 from recipes import small_recipe, two_steps
 
 
