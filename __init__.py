@@ -1,7 +1,7 @@
 """bitexpert: trained high-capacity binary neural networks as FPGA accelerators, proven equal bit for bit.
 
 The verbs of the command line are functions here: ``train``, ``export``, ``build``, ``simulate``, ``report``,
-``synth``, ``doctor``, ``inspect``, ``cost``, ``zoo_list``, ``zoo_get``, ``zoo_check``, ``demo``.
+``search``, ``synth``, ``doctor``, ``inspect``, ``cost``, ``zoo_list``, ``zoo_get``, ``zoo_check``, ``demo``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "export",
     "inspect",
     "report",
+    "search",
     "simulate",
     "synth",
     "train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .config import BuildConfig
     from .doctor import Finding
     from .inspection import ModelReport
+    from .search import SearchResult, SearchSpec
+    from .search.study import OnTrial
     from .simulate import SimulationReport
     from .zoo import CheckResult
 
@@ -23,6 +25,7 @@ __all__ = [
     "export",
     "inspect",
     "report",
+    "search",
     "simulate",
     "synth",
     "train",
@@ -156,6 +159,21 @@ def synth(folder: str | Path, device: str | None = None) -> dict[str, Any]:
     from .synth import synth as run
 
     return run(Path(folder), device)
+
+
+def search(
+    spec: str | Path | Mapping[str, Any] | SearchSpec,
+    folder: str | Path,
+    *,
+    trials: int | None = None,
+    workers: str | None = None,
+    data: str | Path | None = None,
+    on_trial: OnTrial | None = None,
+) -> SearchResult:
+    """Search for networks at equal operations; see :func:`bitexpert.flow.search.study.search`."""
+    from .search import search as run
+
+    return run(spec, folder, trials=trials, workers_at=workers, data=data, on_trial=on_trial)
 
 
 def doctor() -> list[Finding]:

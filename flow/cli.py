@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..errors import BitexpertError
+from . import cli_search
 from .cli_zoo import zoo
 from .terminal import Json, console, errors
 from .terminal import print_json as _print_json
@@ -297,6 +298,9 @@ def demo(
             console.print(part, soft_wrap=isinstance(part, str))
     if result.simulation.mismatches:
         raise typer.Exit(1)
+
+
+cli_search.register(app, _say, _print_json, errors)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from .training.pictures import draw_curves, draw_experts
 from .training.progress import Bar
 from .training.run_folder import EXPERT_PICTURE, RunFolder
 from .training.trainer import Trainer
+from .tuning import hold_out
 
 __all__ = ["TrainResult", "train"]
 
@@ -162,6 +163,7 @@ def train(
     progress: bool = True,
     overwrite: bool = False,
     accelerator: str = "auto",
+    tuning: float | None = None,
 ) -> TrainResult:
     """Train a network, freeze it to integers and write a run folder.
 
@@ -182,6 +184,9 @@ def train(
         Replace an earlier run in that folder.
     accelerator : {"auto", "cpu", "cuda"}
         ``auto`` takes a GPU where there is one.
+    tuning : float, optional
+        Measure on this share of the training images, held out of them, instead of on the test images: for choices
+        between networks or settings.
 
     Returns
     -------
@@ -211,6 +216,8 @@ def train(
     with fabric.rank_zero_first(local=True):
         # one process of a machine downloads
         images = _load(recipe, data)
+    if tuning is not None:
+        images = hold_out(images, tuning)
     with _reproducible(training.seed, training.threads):
         network = _network(recipe, images)
         state = fabric.broadcast(folder.load_state() if unfinished and fabric.is_global_zero else None)
