@@ -164,6 +164,7 @@ def _open(folder: Path, spec: SearchSpec) -> tuple[Study, RDBStorage]:
             earlier = study.user_attrs.get("spec")
             if earlier is None:
                 study.set_user_attr("spec", _identity(spec))
+            lost = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
     except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
         text = str(error).splitlines()[0]
         raise SearchError(f"{folder / STORAGE} can't be used ({text}); search into a new folder") from None
@@ -171,7 +172,7 @@ def _open(folder: Path, spec: SearchSpec) -> tuple[Study, RDBStorage]:
         raise SearchError(
             f"{folder} holds a search with another {_difference(earlier, _identity(spec))}; search into another folder"
         )
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+    for trial in lost:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study, storage
 

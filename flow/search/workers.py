@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from ... import __version__
 from .spec import SearchError
 
 __all__ = ["ClusterWorkers", "Evaluate", "LocalWorker", "Workers", "workers"]
@@ -75,14 +76,39 @@ class ClusterWorkers:
     def __init__(self, client: Any, evaluate: Evaluate) -> None:
         self._client, self._evaluate = client, evaluate
         self._running: dict[Any, tuple[int, str]] = {}  # future -> number, address of the worker
+        self._checked: set[str] = set()
 
     def _addresses(self) -> list[str]:
         try:
-            return sorted(self._client.nthreads())
+            found = sorted(self._client.nthreads())
+            self._check([address for address in found if address not in self._checked])
+            return [address for address in found if address in self._checked]
         except (OSError, TimeoutError) as error:
             raise SearchError(
                 f"the scheduler is gone ({error or type(error).__name__}); start it, and the same search again to go on"
             ) from None
+
+    def _check(self, addresses: list[str]) -> None:
+        """Refuse workers with another bitexpert, or none: a job would take these down."""
+
+        def version() -> str:  # an inner function travels as its code, not as a name of ours
+            from importlib import metadata
+
+            try:
+                return metadata.version("bitexpert")
+            except metadata.PackageNotFoundError:
+                return ""
+
+        if not addresses:
+            return
+        answers = self._client.run(version, workers=addresses, on_error="ignore")  # some may have just died
+        for address, found in answers.items():
+            if found != __version__:
+                raise SearchError(
+                    f"the worker {address} has {f'bitexpert {found}' if found else 'no bitexpert'}, and this is"
+                    f" {__version__}; install the same there"
+                )
+        self._checked.update(answers)
 
     def _idle(self) -> list[str]:
         busy = {address for _, address in self._running.values()}
@@ -96,13 +122,15 @@ class ClusterWorkers:
         SearchError
             There is no worker at all, or no scheduler.
         """
-        idle = self._idle()
-        if not idle and not self._running:
-            raise SearchError(
-                "the cluster has no workers (left); start some (`dask worker ADDRESS --nthreads 1`), and the same"
-                " search again to go on"
-            )
-        return len(idle)
+        if not self._idle() and not self._running:  # one that died may be coming back
+            with suppress(TimeoutError):
+                self._client.wait_for_workers(1, timeout=_PATIENCE)
+            if not self._idle():
+                raise SearchError(
+                    "the cluster has no workers (left); start some (`dask worker ADDRESS --nthreads 1`), and the same"
+                    " search again to go on"
+                )
+        return len(self._idle())
 
     def submit(self, number: int, job: Job) -> None:
         """Send a job to a worker that has none."""
@@ -117,7 +145,7 @@ class ClusterWorkers:
         from distributed import wait
 
         while True:
-            with suppress(TimeoutError):  # nothing has ended; look whether all workers are still there
+            with suppress(TimeoutError), self._client.as_current():  # nothing has ended: look who is still there
                 wait(list(self._running), timeout=_LOOK, return_when="FIRST_COMPLETED")
             present = set(self._addresses())
             ended = []
