@@ -40,8 +40,13 @@ class Space(Protocol):
     operations are given.
     """
 
-    network: str
-    scale_name: str
+    @property
+    def network(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def scale_name(self) -> str:
+        """What the scale is called among a trial's parameters."""
 
     def scales(self) -> Sequence[Scale]:
         """The scales that there are, ascending."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...models.network import NetworkError
 from ...models.networks import network_cost
-from .space import Rejected, Scale, solve
+from .space import Rejected, Scale, Space, solve
 from .spec import SearchSpec
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def propose(trial: Trial, spec: SearchSpec, target: int | None) -> Candidate:
     Rejected
         The choices don't fit together, or no scale gives the operations.
     """
-    space = spec.space
+    space: Space = spec.space
     choice = space.ask(trial)
 
     def operations(scale: Scale) -> int:
