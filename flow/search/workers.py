@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -34,7 +35,12 @@ class Workers(Protocol):
 
 
 def _failed(reason: str) -> Outcome:
-    return {"state": "failed", "figures": {}, "reason": reason, "seconds": 0.0}
+    return {"state": "failed", "figures": {}, "reason": " ".join(reason.split()), "seconds": 0.0}
+
+
+def _scheduler_is_gone(error: BaseException) -> SearchError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return SearchError(f"the scheduler is gone ({reason}); start it, and the same search again to go on")
 
 
 class LocalWorker:
@@ -84,9 +90,7 @@ class ClusterWorkers:
             self._check([address for address in found if address not in self._checked])
             return [address for address in found if address in self._checked]
         except (OSError, TimeoutError) as error:
-            raise SearchError(
-                f"the scheduler is gone ({error or type(error).__name__}); start it, and the same search again to go on"
-            ) from None
+            raise _scheduler_is_gone(error) from None
 
     def _check(self, addresses: list[str]) -> None:
         """Refuse workers with another bitexpert, or none: a job would take these down."""
@@ -142,11 +146,14 @@ class ClusterWorkers:
 
     def wait(self) -> list[tuple[int, Outcome]]:
         """Wait until a job has ended, or its worker is gone."""
-        from distributed import wait
+        from distributed import CancelledError, wait
 
         while True:
-            with suppress(TimeoutError), self._client.as_current():  # nothing has ended: look who is still there
-                wait(list(self._running), timeout=_LOOK, return_when="FIRST_COMPLETED")
+            try:
+                with suppress(TimeoutError), self._client.as_current():  # nothing has ended: look who is still there
+                    wait(list(self._running), timeout=_LOOK, return_when="FIRST_COMPLETED")
+            except CancelledError as error:  # of all jobs, as nobody else cancels those that are waited for
+                raise _scheduler_is_gone(error) from None
             present = set(self._addresses())
             ended = []
             for future, (number, address) in list(self._running.items()):
@@ -167,6 +174,19 @@ class ClusterWorkers:
             return future.result()
         error = future.exception() if future.status == "error" else None
         return _failed(f"the worker could not do it: {type(error).__name__}: {error}" if error else future.status)
+
+
+@contextmanager
+def _silent(*loggers: str) -> Iterator[None]:
+    """Keep tracebacks about lost connections off the terminal; the errors here say what has happened."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
@@ -194,14 +214,13 @@ def workers(address: str | None, evaluate: Evaluate) -> Iterator[Workers]:
         raise SearchError(
             "--workers needs Dask, which is not installed; install it with: pip install 'bitexpert[cluster]'"
         ) from None
-    try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise SearchError(
-            f"no scheduler answers at {address} ({' '.join(str(error).split())}); start one with `dask scheduler` and"
-            " give its address, such as tcp://host:8786"
-        ) from None
-    try:
-        yield ClusterWorkers(client, evaluate)
-    finally:
-        client.close()
+    with _silent("distributed", "distributed.client"):
+        try:
+            client = Client(address, timeout=_PATIENCE, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise SearchError(
+                f"no scheduler answers at {address} ({' '.join(str(error).split())}); start one with `dask scheduler`"
+                " and give its address, such as tcp://host:8786"
+            ) from None
+        with client:
+            yield ClusterWorkers(client, evaluate)

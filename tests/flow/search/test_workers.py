@@ -59,6 +59,16 @@ def test_a_worker_with_another_version_is_refused(cluster, tmp_path, monkeypatch
         search(spec(), tmp_path, workers_at=cluster.scheduler_address, evaluate=figures)
 
 
+def test_a_scheduler_that_goes_ends_the_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_PATIENCE", 1)
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as own:
+        address = own.scheduler_address
+        with pytest.raises(SearchError, match=r"the scheduler is gone|the cluster has no workers"):
+            search(spec(), tmp_path, workers_at=address, evaluate=figures, on_trial=lambda *_: own.close())
+    result = search(spec(), tmp_path, evaluate=figures)
+    assert [t.state for t in result.trials if t.state != "lost"] == ["complete"] * 6
+
+
 def test_no_scheduler_no_workers_no_dask(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_PATIENCE", 1)
     with pytest.raises(SearchError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9 .*dask scheduler"):
