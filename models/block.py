@@ -185,7 +185,8 @@ class BinaryBlock(nn.Module):
             self.conv.gate.freeze(positions)
         else:
             scale, offset = batchnorm_affine(preceding.bn)
-            self.conv.gate.freeze(positions, scale=scale, offset=offset, largest=preceding.bound)
+            mean = _statistics(preceding.bn)[0][: preceding.out_channels // preceding.repeat]
+            self.conv.gate.freeze(positions, scale=scale, offset=offset, mean=mean, largest=preceding.bound)
 
     def snap(self) -> None:
         """Turn batch normalization and sign into exact thresholds, see `snap_batchnorm`."""

@@ -9,8 +9,7 @@ __all__ = ["ExpertGate", "GateSource", "integer_experts", "spatial_mean", "winne
 
 GateSource = Literal["sign", "pre_sign"]
 
-# Integers up to this are exact in float32 (how they are stored) and float64 (how they are summed).
-_FLOAT32_EXACT = 2**24
+# Integers up to this are exact in float64, in which they are summed.
 _FLOAT64_EXACT = 2**53
 
 
@@ -169,6 +168,7 @@ class ExpertGate(nn.Module):
         *,
         scale: Tensor | None = None,
         offset: Tensor | None = None,
+        mean: Tensor | None = None,
         largest: int = 1,
     ) -> None:
         """Round the gate once to integers that act on integer spatial sums.
@@ -183,6 +183,9 @@ class ExpertGate(nn.Module):
             ``H*W`` of the tensor the gate sums.
         scale, offset : Tensor, optional
             Affine ``[R*m]`` of the preceding batch normalization; needed for ``pre_sign``.
+        mean : Tensor, optional
+            What the summed tensor's maps ``[m]`` are on average, where it is known: the bias takes up what rounding the
+            weights changes there, which is much where the mean is large beside the differences between images.
         largest : int
             Largest magnitude of one element of the summed tensor.
 
@@ -205,12 +208,14 @@ class ExpertGate(nn.Module):
             raise ValueError("the gate's weights aren't finite; the training has diverged")
         peak = float(w.abs().max()) or float(b.abs().max())
         step = (2 ** (self.bits - 1) - 1) / peak if peak > 0 else 1.0
-        weight, bias = torch.round(w * step), torch.round(b * step)
+        weight = torch.round(w * step)
+        lost = 0.0 if mean is None else (w * step - weight) @ mean.double() * positions
+        # Beyond 2**24 the bias keeps the 24 leading bits that float32 holds: it is an integer still.
+        bias = torch.round(b * step + lost).float().double()
         worst = float((weight.abs().sum(1) * (positions * largest) + bias.abs()).max())
-        if float(bias.abs().max()) >= _FLOAT32_EXACT or worst >= _FLOAT64_EXACT:
+        if worst >= _FLOAT64_EXACT:
             raise ValueError(
-                f"the gate's integers don't stay exact (bias up to {float(bias.abs().max()):.3g}, logits up "
-                f"to {worst:.3g}); lower its bits, now {self.bits}"
+                f"the gate's integers don't stay exact (logits up to {worst:.3g}); lower its bits, now {self.bits}"
             )
         self.weight_int.copy_(weight)
         self.bias_int.copy_(bias)

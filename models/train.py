@@ -130,7 +130,7 @@ def _load(recipe: Recipe, data: Path | None) -> Dataset:
 def _finish(trainer: Trainer, recipe: Recipe, data: Dataset, folder: RunFolder, started: float) -> TrainResult:
     """Freeze, measure and write; ``model.pt`` comes last."""
     network = trainer.network
-    before = evaluate(network, data.test_x, data.test_y)
+    before = trainer.rows[-1]["accuracy"] if trainer.rows else evaluate(network, data.test_x, data.test_y)
     network.freeze()
     by_class = expert_usage_by_class(network, data.test_x, data.test_y, len(data.class_names))
     result = TrainResult(
@@ -217,7 +217,7 @@ def train(
         # one process of a machine downloads
         images = _load(recipe, data)
     if tuning is not None:
-        images = hold_out(images, tuning)
+        images = hold_out(images, tuning, seed=recipe.dataset.seed)
     with _reproducible(training.seed, training.threads):
         network = _network(recipe, images)
         state = fabric.broadcast(folder.load_state() if unfinished and fabric.is_global_zero else None)

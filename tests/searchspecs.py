@@ -2,6 +2,9 @@
 
 from typing import Any
 
+#: Of a recipe whose training is of no interest.
+STEPS = [{"name": "train", "epochs": 1}]
+
 VGG: dict[str, Any] = {
     "name": "small",
     "recipe": "digits",
@@ -22,7 +25,11 @@ VGG: dict[str, Any] = {
 
 EBRESNET: dict[str, Any] = {
     "name": "residual",
-    "recipe": {"name": "base", "network": {"name": "ebresnet", "config": {"structure": "1262-2-4:8:8:16"}}},
+    "recipe": {
+        "name": "base",
+        "network": {"name": "ebresnet", "config": {"structure": "1262-2-4:8:8:16"}},
+        "steps": STEPS,
+    },
     "objectives": ["bops"],
     "operations": {"target": "recipe", "tolerance": 1},
     "space": {

@@ -37,7 +37,9 @@ class DigitsSpec(FixedSpec):
         """See `DatasetSpec.open`."""
         self.refuse_other_shapes(size, channels)
         if data is not None:
-            raise DataError(f"{self.name}: this set comes with scikit-learn and is read from no folder; leave data out")
+            raise DataError(
+                f"{self.name}: this set comes with scikit-learn and is read from no folder; leave out --data"
+            )
         return Parts("scikit-learn", self.class_names, load_digits, None)
 
 

@@ -41,8 +41,6 @@ VERSION = 1
 MAX_BYTES = 16 * 2**20
 _MAX_HEADER = 64 * 2**10
 _INTEGERS = (np.dtype("int8"), np.dtype("int16"), np.dtype("int32"))
-# Below it every integer is exact in float32, in which torch has the gates.
-_FLOAT32_EXACT = 2**24
 
 
 class ZooError(BitexpertError):
@@ -71,6 +69,8 @@ class _Form:
             return f"its shape is {array.shape}, and the network needs {self.shape}"
         if not self.packed and not self.low <= int(array.min()) <= int(array.max()) <= self.high:
             return f"its values are from {array.min()} to {array.max()}, and must lie in {self.low}..{self.high}"
+        if (array.astype(np.float32).astype(np.int64) != array).any():
+            return "it has values that float32, in which torch has the gates, can't hold"
         return ""
 
 
@@ -95,7 +95,7 @@ def _forms(model: nn.Module) -> dict[str, _Form]:
     for name, gate in _gates(model):
         peak = 2 ** (gate.bits - 1) - 1
         forms[f"{name}.weight"] = _Form(tuple(gate.weight_int.shape), -peak, peak)
-        forms[f"{name}.bias"] = _Form(tuple(gate.bias_int.shape), 1 - _FLOAT32_EXACT, _FLOAT32_EXACT - 1)
+        forms[f"{name}.bias"] = _Form(tuple(gate.bias_int.shape), 1 - 2**31, 2**31 - 1)
     return forms
 
 
@@ -122,7 +122,7 @@ def pack(model: nn.Module) -> bytes:
     if name not in NETWORKS or config is None:
         raise ZooError("only networks of the registry can be packed; make one with build_network()")
     _check_integers(model)
-    header = {"format": FORMAT, "version": VERSION, "network": name, "config": config.model_dump(mode="json")}
+    header = {"format": FORMAT, "version": VERSION, "network": name, "config": config.model_dump(mode="json", exclude_none=True)}
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     if len(text) > _MAX_HEADER:
         raise ZooError(f"{name}: its config takes {len(text)} bytes, more than {_MAX_HEADER}; shorten the class names")

@@ -331,7 +331,7 @@ def test_demo_refuses_a_folder_that_is_not_its_own(refused, tmp_path):
     (demo / "run" / "thesis.tex").write_text("mine")
     assert "not from an earlier demo (run/thesis.tex); choose another with --out" in refused("demo", "--out", demo)
     (demo / "run" / "thesis.tex").unlink()
-    (demo / "run" / "recipe.yaml").write_text("name: mine\n")
+    (demo / "run" / "recipe.yaml").write_text("name: mine\nsteps: [{name: a, epochs: 1}]\n")
     (demo / "run" / "model.pt").write_text("weeks of training")
     assert "holds a network of the recipe 'mine'" in refused("demo", "--out", demo, "--fresh")
     assert (demo / "run" / "model.pt").read_text() == "weeks of training"

@@ -1,3 +1,4 @@
+import copy
 from fractions import Fraction
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from bitexpert.models.binary import BinaryConv2d
 from bitexpert.models.block import BinaryBlock, batchnorm_affine, snap_batchnorm
 from bitexpert.models.expert import ExpertConv2d
+from bitexpert.models.shrink import tile_channels
 from torch import nn
 
 
@@ -115,3 +117,32 @@ def test_an_expert_needs_a_block_in_front():
     block = BinaryBlock(ExpertConv2d(4, 4, 3))
     with pytest.raises(TypeError, match="block in front"):
         block(torch.ones(1, 4, 5, 5))
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_pooling_before_the_copies_changes_nothing(negative):
+    torch.manual_seed(0)
+    quick = BinaryBlock(BinaryConv2d(4, 6, 3, padding=1), repeat=4, pool=2)
+    with torch.no_grad():
+        quick.bn.weight.uniform_(0.2, 2.0)
+        if negative:
+            quick.bn.weight[::3] *= -1
+    plain = copy.deepcopy(quick)
+    x = torch.randint(0, 2, (16, 4, 8, 8)).float() * 2 - 1
+    weight = torch.randn(16, 24, 4, 4)
+
+    output = quick(x)
+    (output.bits * weight).sum().backward()
+    acc = plain.conv(x)
+    pre = plain.bn(tile_channels(acc, 4))
+    bits = plain.sign(plain.pool(pre))
+    (bits * weight).sum().backward()
+
+    assert torch.equal(output.bits, bits)
+    assert torch.equal(output.acc, acc)
+    torch.testing.assert_close(output.pre, pre, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output.pre_mean, pre.mean((2, 3)), atol=1e-5, rtol=1e-5)
+    for (name, a), (_, b) in zip(quick.named_parameters(), plain.named_parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-3, rtol=1e-4, msg=name)
+    for (name, a), (_, b) in zip(quick.named_buffers(), plain.named_buffers(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6, msg=name)

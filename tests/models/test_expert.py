@@ -88,10 +88,12 @@ def test_a_gate_source_is_what_it_says():
     src = signal()
     sign = ExpertConv2d(16, 8, 3, gate_source="sign")
     pre = ExpertConv2d(16, 8, 3, gate_source="pre_sign")
-    assert sign.gate_input(src) is src.bits
-    assert pre.gate_input(src) is src.pre
+    assert torch.equal(sign.gate_means(src), src.bits.mean((2, 3)))
+    assert torch.equal(pre.gate_means(src), src.pre.mean((2, 3)))
     pre.gate.freeze(25, scale=torch.ones(16), offset=torch.zeros(16))
-    assert pre.gate_input(src) is src.acc
+    pre.eval()(src)
+    assert torch.equal(pre.gate.last_index, pre.gate.index(src.acc))
+    assert not torch.equal(pre.gate.last_index, pre.gate.index(src.pre.flip(0)))
 
 
 def test_training_a_frozen_layer_is_refused():
@@ -105,3 +107,26 @@ def test_training_a_frozen_layer_is_refused():
 def test_wrong_settings(kwargs, words):
     with pytest.raises(ValueError, match=words):
         ExpertConv2d(16, 8, 3, **kwargs)
+
+
+def test_the_tensor_before_the_sign_is_computed_when_it_is_asked_for():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return torch.ones(2, 3, 4, 4)
+
+    output = BlockOutput(torch.ones(2, 3, 2, 2), compute, torch.ones(2, 3, 4, 4), torch.zeros(2, 3))
+    assert torch.equal(output.pre_mean, torch.zeros(2, 3))
+    assert not calls
+    assert output.pre is output.pre
+    assert calls == [1]
+
+
+def test_one_expert_alone_is_its_bank():
+    src = signal()
+    layer = ExpertConv2d(16, 8, 3, experts=4, padding=1, groups=2)
+    expected = layer.mixed(src.bits, torch.eye(4)[[0] * 6])
+    layer.gate.single = True
+    assert torch.equal(layer(src), expected)
+    assert layer.gate.last_index.tolist() == [0] * 6

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bitexpert.models.gate import ExpertGate, integer_experts, winner_take_all
+from bitexpert.models.gate import ExpertGate, integer_experts, spatial_mean, winner_take_all
 
 
 def test_forward_is_exactly_one_hot():
@@ -34,7 +34,7 @@ def test_frozen_sign_gate_agrees_with_the_real_one():
     torch.manual_seed(0)
     gate = ExpertGate(4, 32, source="sign", bits=12)
     x = torch.where(torch.rand(400, 32, 4, 4) < torch.rand(400, 32, 1, 1), -1.0, 1.0)
-    real = gate.logits(x).argmax(1)
+    real = gate.logits(spatial_mean(x)).argmax(1)
     gate.freeze(16)
     # Rounding to 12 bits can only turn near ties.
     assert (gate.index(x) == real).float().mean() > 0.985
@@ -50,7 +50,7 @@ def test_frozen_pre_sign_gate_folds_batch_norm_and_copies():
     acc = torch.randint(-40, 41, (500, m, 4, 4)).float() + torch.randint(-20, 21, (500, m, 1, 1))
     scale, offset = torch.randn(m * repeat), torch.randn(m * repeat)
     tiled = acc.repeat(1, repeat, 1, 1)
-    real = gate.logits(tiled * scale[None, :, None, None] + offset[None, :, None, None]).argmax(1)
+    real = gate.logits(spatial_mean(tiled * scale[None, :, None, None] + offset[None, :, None, None])).argmax(1)
     gate.freeze(16, scale=scale, offset=offset, largest=60)
     assert gate.weight_int.shape == (3, m)
     assert (gate.index(acc) == real).float().mean() > 0.985
@@ -68,11 +68,26 @@ def test_frozen_integers_are_summed_without_rounding():
     assert gate.index(x).tolist() == [1, 0, 0]
 
 
+def test_a_bias_beyond_24_bits_is_an_integer_that_float32_holds():
+    torch.manual_seed(0)
+    gate = ExpertGate(4, 8, source="pre_sign")
+    # small differences between images beside a large mean, as in the layer that sees pixels
+    acc = (torch.randint(-500, 500, (400, 8, 32, 32)) + 900 * torch.randn(400, 8, 1, 1)).round() + 20000
+    scale, offset = torch.full((8,), 1e-3), torch.linspace(-20.0, -19.0, 8)
+    gate.normalize(spatial_mean(acc * scale[:, None, None] + offset[:, None, None]))
+    gate.freeze(1024, scale=scale, offset=offset, mean=acc.mean((0, 2, 3)), largest=30000)
+    real = gate.logits(spatial_mean(acc * scale[:, None, None] + offset[:, None, None])).argmax(1)
+    assert gate.bias_int.abs().max() > 2**24
+    assert torch.equal(gate.bias_int, gate.bias_int.double().round().float())
+    assert (gate.index(acc) == real).float().mean() > 0.98
+    assert torch.unique(real).numel() == 4
+
+
 def test_a_gate_that_would_not_stay_exact_is_refused():
     gate = ExpertGate(2, 4, source="sign", bits=16)
     with torch.no_grad():
-        gate.linear.weight.mul_(1e-6)
-        gate.linear.bias.copy_(torch.tensor([0.0, 1000.0]))
+        gate.linear.weight.mul_(1e-9)
+        gate.linear.bias.copy_(torch.tensor([0.0, 100000.0]))
     with pytest.raises(ValueError, match="lower its bits, now 16"):
         gate.freeze(64)
     assert not gate.frozen
@@ -127,6 +142,6 @@ def test_frozen_and_unfrozen_use_is_guarded():
         gate.index(x)
     gate.freeze(4)
     with pytest.raises(RuntimeError, match="frozen"):
-        gate(x)
+        gate(spatial_mean(x))
     with pytest.raises(ValueError, match="needs scale and offset"):
         ExpertGate(2, 4, source="pre_sign").freeze(4)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from bitexpert.models.datasets import Dataset, load_dataset
-from bitexpert.models.recipe import DatasetConfig, NetworkConfig, Recipe, TrainingConfig
+from bitexpert.models.recipe import DatasetConfig, NetworkConfig, Recipe, StepConfig, TrainingConfig
 from bitexpert.models.train import train
 from bitexpert.models.tuning import hold_out
 
@@ -10,7 +10,7 @@ def test_held_out_images_are_training_images_that_are_not_trained_on():
     labels = np.repeat(np.arange(3), (20, 40, 60))
     images = np.arange(120, dtype=np.uint8).reshape(-1, 1, 1, 1)
     tests = np.full((7, 1, 1, 1), 200, np.uint8)
-    data = Dataset(images, labels, tests, np.zeros(7, np.int64), ("a", "b", "c"))
+    data = Dataset(images, labels, tests, np.zeros(7, np.int64), ("a", "b", "c"), "made up")
     split = hold_out(data, 0.25, seed=3)
     both = np.concatenate([split.train_x, split.test_x]).ravel()
     assert sorted(both.tolist()) == list(range(120))
@@ -28,8 +28,13 @@ def test_held_out_images_are_training_images_that_are_not_trained_on():
 def test_training_for_tuning_does_not_look_at_the_test_images(tmp_path):
     blocks = [{"width": 4, "pool": 4}]
     config = {"channels": 1, "height": 8, "width": 8, "blocks": blocks}
-    training = TrainingConfig(epochs_single=1, epochs_experts=0, threads=1)
-    recipe = Recipe(name="t", network=NetworkConfig(config=config), dataset=DatasetConfig(seed=5), training=training)
+    recipe = Recipe(
+        name="t",
+        network=NetworkConfig(config=config),
+        dataset=DatasetConfig(seed=5),
+        training=TrainingConfig(threads=1),
+        steps=(StepConfig(name="x", epochs=1),),
+    )
     train(recipe, tmp_path / "tuning", progress=False, tuning=0.3)
     train(recipe, tmp_path / "plain", progress=False)
     data = load_dataset("digits", seed=5, held_out=0.2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bitexpert.flow.search import load_spec, search
-from searchspecs import EBRESNET
+from searchspecs import EBRESNET, STEPS
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "search_digits.yaml"
 
@@ -28,6 +28,7 @@ def test_residual_networks_are_trained(tmp_path):
         "name": "base",
         "network": {"name": "ebresnet", "config": config},
         "training": {"threads": 1, "batch_size": 512},
+        "steps": STEPS,
     }
     space = {**EBRESNET["space"], "blocks": [[1]] * 4, "groups": [[1], [1], [1, 2], [1]], "expansion": [0.125, 0.25]}
     changes = {"recipe": recipe, "space": space, "objectives": ["accuracy", "bops"], "operations": None}

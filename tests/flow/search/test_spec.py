@@ -4,7 +4,7 @@ import pytest
 import yaml
 from bitexpert.flow.search.spec import SearchError, load_spec
 from bitexpert.models.recipe import RecipeError, load_recipe, save_recipe
-from searchspecs import EBRESNET, spec
+from searchspecs import EBRESNET, STEPS, spec
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -45,7 +45,10 @@ def test_a_recipe_by_name_by_path_and_inline(tmp_path):
         ({"trials": 0}, "trials: .*greater than or equal to 1"),
         ({"operations": {"target": "equal"}}, "operations.target"),
         ({"operations": {"tolerance": 0}}, "operations.tolerance: .*greater than 0"),
-        ({"recipe": {"name": "x", "network": {"config": {"colour": 1}}}}, "recipe.network.config.colour"),
+        (
+            {"recipe": {"name": "x", "network": {"config": {"colour": 1}}, "steps": STEPS}},
+            "recipe.network.config.colour",
+        ),
         ({"space": {"network": "vgg", "width": {"low": 9, "high": 8}, "stages": [{}]}}, "high=8 is below low=9"),
         ({"space": {"network": "vgg", "width": {"low": 1, "high": 999, "step": 1}, "stages": [{}]}}, "more than 128"),
         ({**EBRESNET, "objectives": ["luts"], "training": None}, "has no hardware estimates"),

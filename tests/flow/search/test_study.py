@@ -6,7 +6,7 @@ import pytest
 from bitexpert.flow.lock import BusyError, locked
 from bitexpert.flow.search import SearchError, search, study
 from bitexpert.models.recipe import load_recipe
-from searchspecs import figures, spec
+from searchspecs import STEPS, figures, spec
 
 
 def configs(result) -> list[dict]:
@@ -103,7 +103,7 @@ def test_another_search_is_refused(tmp_path):
     for changes, key in [
         ({"seed": 4}, "seed"),
         ({"training": {"epochs": 2}}, "training.epochs"),
-        ({"recipe": {"name": "other"}}, "recipe.name"),
+        ({"recipe": {"name": "other", "steps": STEPS}}, "recipe.name"),
         ({"operations": {}}, "operations"),
     ]:
         with pytest.raises(SearchError, match=f"holds a search with another {key}; search into another folder"):
