@@ -16,7 +16,7 @@ from statistics import mean, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bitexpert.models.networks import build_network
+from bitexpert.models.networks import network_cost
 from bitexpert.models.recipe import Recipe, save_recipe
 from study_recipes import STUDIES, Variant
 
@@ -37,14 +37,14 @@ def _run(variant: Variant, seed: int, data: Path | None, out: Path) -> dict[str,
 
 def _row(variant: Variant, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     network = Recipe.model_validate(variant.recipe(0)).network
-    cost = build_network(network.name, network.config).cost()
+    cost = network_cost(network.name, network.config).as_dict()
     found = [100 * run["accuracy"] for run in runs]
     return {
         "variant": variant.name,
         "what": variant.what,
-        "bops": cost.bops,
-        "macs": cost.macs,
-        "weight_bits": cost.binary_parameters,
+        "bops": cost["bops"],
+        "macs": cost["macs"],
+        "weight_bits": cost["binary_parameters"],
         "accuracy": found,
         "mean": mean(found),
         "spread": stdev(found) if len(found) > 1 else None,

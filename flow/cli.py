@@ -66,7 +66,7 @@ def _root(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML), or the name of a bundled one: digits.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe (YAML), or the name of a bundled one, e.g. digits.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to make; a run that was stopped goes on.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder with the data set; default: bundled, or downloaded.")

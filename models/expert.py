@@ -205,14 +205,18 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         choice = self.gate(self.gate_means(source))
         return self._first(source.bits) if self.gate.single else self.mixed(source.bits, choice)
 
-    def _padded(self, x: Tensor) -> Tensor:
-        return F.pad(x, (self.pad_amount,) * 4, value=PAD_VALUES[self.pad_mode]) if self.pad_amount else x
+    def _padded(self, x: Tensor) -> tuple[Tensor, int]:
+        """The padded input, and what is left to the convolution, which pads with zeros itself."""
+        if self.pad_mode == "zero" or not self.pad_amount:
+            return x, self.pad_amount
+        return F.pad(x, (self.pad_amount,) * 4, value=PAD_VALUES[self.pad_mode]), 0
 
     def _first(self, x: Tensor) -> Tensor:
         """Convolve all samples with the bank of expert 0."""
         bank = self.weight[: self.maps]
         weight = bank if self.real_weights else binarize(bank)
-        return F.conv2d(self._padded(x), weight, stride=self.stride, groups=self.groups)
+        x, padding = self._padded(x)
+        return F.conv2d(x, weight, stride=self.stride, padding=padding, groups=self.groups)
 
     def mixed(self, x: Tensor, choice: Tensor) -> Tensor:
         """Convolve each sample with its own mixture of banks.
@@ -230,7 +234,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
             ``[B, out, OH, OW]``.
         """
         b, c = x.shape[:2]
-        x = self._padded(x)
+        x, padding = self._padded(x)
         banks = self.weight.reshape(self.gate.experts, -1)
         weight = choice @ banks if self.real_weights else _BinaryMixture.apply(choice, banks)
         # One grouped convolution for the whole batch: every sample is a set of groups.
@@ -238,6 +242,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
             x.reshape(1, b * c, *x.shape[2:]),
             weight.reshape(b * self.maps, *self.weight.shape[1:]),
             stride=self.stride,
+            padding=padding,
             groups=b * self.groups,
         )
         return y.reshape(b, self.maps, *y.shape[2:])

@@ -38,7 +38,7 @@ class BlockConfig(BaseModel):
         (High-Capacity Expert Binary Networks, ICLR 2021, section on width expansion).
     experts, gate, gate_bits
         As in `ExpertConv2d`.
-    kernel, padding, pad_mode, pool
+    kernel, stride, padding, pad_mode, pool
         Pixels; see `BinaryConv2d` and `BinaryBlock`.
     """
 
@@ -47,6 +47,7 @@ class BlockConfig(BaseModel):
     kind: Literal["binary", "expert"] = "binary"
     width: int = Field(ge=1, le=4096)
     kernel: int = Field(default=3, ge=1, le=15)
+    stride: int = Field(default=1, ge=1, le=8)
     padding: int = Field(default=1, ge=0, le=7)
     pad_mode: PadMode = "zero"
     pool: int = Field(default=0, ge=0, le=8)
@@ -170,7 +171,7 @@ class Vgg(BinaryNetwork):
                 raise NetworkError(f"blocks.{i}: {error}") from None
             is_pre = cfg.kind == "expert" and cfg.gate == "pre_sign"
             self._positions.append(area if is_pre else h * w)
-            h, w = (n + 2 * cfg.padding - cfg.kernel + 1 for n in (h, w))
+            h, w = ((n + 2 * cfg.padding - cfg.kernel) // cfg.stride + 1 for n in (h, w))
             if min(h, w) < max(cfg.pool, 1):
                 raise NetworkError(f"blocks.{i}: nothing is left of the image; use fewer blocks or more padding")
             area = h * w
@@ -193,6 +194,7 @@ class Vgg(BinaryNetwork):
                 es.maps,
                 cfg.kernel,
                 experts=cfg.experts,
+                stride=cfg.stride,
                 padding=cfg.padding,
                 pad_mode=cfg.pad_mode,
                 groups=es.conv_groups * (cfg.expansion**2 if cfg.groups is None else cfg.groups),
@@ -205,6 +207,7 @@ class Vgg(BinaryNetwork):
             channels,
             es.maps,
             cfg.kernel,
+            stride=cfg.stride,
             padding=cfg.padding,
             pad_mode=cfg.pad_mode,
             groups=es.conv_groups,

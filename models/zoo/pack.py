@@ -122,7 +122,12 @@ def pack(model: nn.Module) -> bytes:
     if name not in NETWORKS or config is None:
         raise ZooError("only networks of the registry can be packed; make one with build_network()")
     _check_integers(model)
-    header = {"format": FORMAT, "version": VERSION, "network": name, "config": config.model_dump(mode="json", exclude_none=True)}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": name,
+        "config": config.model_dump(mode="json", exclude_none=True),
+    }
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     if len(text) > _MAX_HEADER:
         raise ZooError(f"{name}: its config takes {len(text)} bytes, more than {_MAX_HEADER}; shorten the class names")

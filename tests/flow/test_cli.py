@@ -75,7 +75,8 @@ def test_wrong_words(refused, words, message):
 def test_bad_recipes(refused, tmp_path):
     steps = b"name: x\nsteps: [{name: a, epochs: 1}]\n"
     out = tmp_path / "run"
-    assert "there is no such recipe; give a YAML file or one of digits" in refused("train", "nope.yaml", "-o", out)
+    unknown = refused("train", "nope.yaml", "-o", out)
+    assert "there is no such recipe; give a YAML file or one of cnv-cifar-10, digits" in unknown
     for content, message in [
         (b"", "a recipe is a mapping with the keys"),
         (b"a: [", "this is not YAML"),

@@ -216,3 +216,19 @@ def test_real_weights_are_used_only_while_wanted():
     use_real_weights(model.freeze(), True)
     with pytest.raises(RuntimeError, match="a frozen layer has binary weights"):
         model(x)
+
+
+def test_a_stride_and_copies_of_its_own():
+    blocks = [
+        {"width": 4, "kernel": 4, "stride": 2, "tau": 2},
+        {"kind": "expert", "width": 8, "experts": 2, "stride": 2, "tau": 2, "es_groups": 2, "copies": 2},
+    ]
+    model = build_network("vgg", {"blocks": blocks})
+    assert [block.out_channels for block in model.blocks] == [8, 8]  # 4 maps twice, 8/2 maps twice
+    x = torch.randint(0, 256, (5, 1, 8, 8)).float()
+    signal = model.blocks[0](x)
+    assert signal.bits.shape == (5, 8, 4, 4)
+    assert model.blocks[1](signal).bits.shape == (5, 8, 2, 2)
+    assert model.head.in_features == 8 * 2 * 2
+    expected = model.eval()(x)
+    assert model.freeze()(x).shape == expected.shape

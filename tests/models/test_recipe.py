@@ -57,7 +57,7 @@ def test_wrong_recipes(tmp_path, text, words):
 
 
 def test_missing_recipe(tmp_path):
-    with pytest.raises(RecipeError, match="no such recipe; give a YAML file or one of digits"):
+    with pytest.raises(RecipeError, match="no such recipe; give a YAML file or one of cnv-cifar-10, digits"):
         load_recipe(tmp_path / "nothing.yaml")
 
 

@@ -1,0 +1,51 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from bitexpert.models.networks import network_cost
+from bitexpert.models.recipe import Recipe
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+import study
+from study_recipes import STUDIES
+
+EVERY = [(name, variant) for name, variants in STUDIES.items() for variant in variants]
+
+
+@pytest.mark.parametrize(("name", "variant"), EVERY, ids=[f"{n}-{v.name}" for n, v in EVERY])
+def test_variants_are_compared_at_equal_operations(name, variant):
+    recipe = Recipe.model_validate(variant.recipe(3))
+    plain = Recipe.model_validate(STUDIES[name][0].recipe(3))
+    assert recipe.epochs == plain.epochs
+    assert recipe.training == plain.training
+    cost, base = (network_cost("vgg", r.network.config).as_dict() for r in (recipe, plain))
+    if variant.wider > 1:
+        assert cost["binary_parameters"] > 3 * base["binary_parameters"]
+    else:
+        assert cost["bops"] == base["bops"]
+
+
+def test_a_study_keeps_what_is_finished(tmp_path, capsys, monkeypatch):
+    started = []
+
+    def fake(command, **_):
+        folder = command[command.index("-o") + 1]
+        started.append(folder)
+        path = tmp_path / "out" / folder.rsplit("/", 1)[1]
+        path.mkdir()
+        usage = {"accuracy": 0.5 + 0.01 * int(folder[-1]), "expert_usage": {}, "seconds": 2.0}
+        (path / "metrics.json").write_text(json.dumps(usage))
+        (path / "model.pt").write_text("")
+        return type("Done", (), {"returncode": 0, "stdout": "done", "stderr": ""})
+
+    monkeypatch.setattr(study.subprocess, "run", fake)
+    words = ["study", "fashion-mnist", "-o", str(tmp_path / "out"), "--only", "plain", "es"]
+    for _ in range(2):
+        monkeypatch.setattr(study.sys, "argv", words)
+        study.main()
+    assert len(started) == 6
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["variant"] for row in rows] == ["plain", "es"]
+    assert rows[0]["accuracy"] == pytest.approx([51, 52, 53])
+    assert "| plain | 52.00 ± 1.00 | +0.00 |" in capsys.readouterr().out
