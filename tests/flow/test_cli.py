@@ -105,7 +105,7 @@ def test_train_writes_a_run_folder_again_after_a_kill(run, tmp_path):
     recipe, out = tmp_path / "r.yaml", tmp_path / "run"
     recipe.write_text("name: short\nsteps: [{name: a, epochs: 0}]\nnetwork: {config: {blocks: [{width: 4}]}}\n")
     out.mkdir()
-    (out / ".metrics.abc.csv").write_text("half")
+    (out / ".metrics.abc.part.csv").write_text("half")
     (out / "mine.txt").write_text("mine")
     status, text, err = run("train", recipe, "-o", out, "--overwrite", "--json")
     assert (status, err) == (0, "")

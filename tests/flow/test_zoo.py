@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bitexpert.flow import api
+from bitexpert.flow import api, terminal
 from bitexpert.flow import zoo as module
 from bitexpert.flow.cli import main
 from bitexpert.flow.export import run_qonnx
@@ -75,8 +75,9 @@ def with_data(monkeypatch, images, labels):
 
 
 @pytest.fixture
-def command(capsys):
+def command(capsys, monkeypatch):
     """Run the command in this process: (exit status, stdout, stderr)."""
+    monkeypatch.setattr(terminal.console, "width", 160)  # wherever the tests run
 
     def go(*words) -> tuple[int, str, str]:
         status = main([str(w) for w in words])
