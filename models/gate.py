@@ -162,6 +162,19 @@ class ExpertGate(nn.Module):
         self.linear.bias.sub_(z.mean(0)).mul_(gain)
 
     @torch.no_grad()
+    def even_out(self, share: Tensor, rate: float) -> None:
+        """Move the bias against experts that get more than their fair share of the samples.
+
+        Parameters
+        ----------
+        share : Tensor
+            Of the samples that each expert got ``[N]``, in sum 1.
+        rate : float
+            By how much the bias of an expert with twice its fair share falls.
+        """
+        self.linear.bias.sub_(rate * (self.experts * share - 1).to(self.linear.bias))
+
+    @torch.no_grad()
     def freeze(
         self,
         positions: int,

@@ -203,6 +203,9 @@ class StepConfig(_Strict):
         Largest norm of a gradient.
     balance : float
         Weight of the loss that keeps all experts in use.
+    balance_rate : float
+        How far, after each batch, a gate's bias moves against an expert that got twice its fair share of the images: it
+        keeps all experts in use without a part in the loss.
     """
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^/\\]+$")
@@ -221,10 +224,13 @@ class StepConfig(_Strict):
     mixup: float = Field(default=0.0, ge=0, le=10)
     clip_gradient: float | None = Field(default=None, gt=0)
     balance: float = Field(default=0.0, ge=0, le=10)
+    balance_rate: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.experts == "first" and (self.expand or self.normalize_gates or self.balance):
+        if self.experts == "first" and (
+            self.expand or self.normalize_gates or self.balance or self.balance_rate
+        ):
             raise ValueError("expand, normalize_gates and balance need gates that choose: set experts to 'all'")
         if self.loss == "squared_hinge" and self.label_smoothing:
             raise ValueError("label_smoothing belongs to the loss 'cross_entropy'")

@@ -200,6 +200,10 @@ class Trainer:
             self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=step.clip_gradient, error_if_nonfinite=False)
         optimizer.step()
         clip_latent_weights(self.network)
+        if step.balance_rate:
+            for _, layer in self.network.experts():
+                chosen = F.one_hot(cast(Tensor, layer.gate.last_index), layer.gate.experts).float().mean(0)
+                layer.gate.even_out(cast(Tensor, self.fabric.all_reduce(chosen, reduce_op="mean")), step.balance_rate)
         return loss.double()
 
     def _end_of_epoch(self, number: int, epoch: int, loss: float, rate: float, curves: Any) -> None:

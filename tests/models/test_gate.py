@@ -145,3 +145,21 @@ def test_frozen_and_unfrozen_use_is_guarded():
         gate(spatial_mean(x))
     with pytest.raises(ValueError, match="needs scale and offset"):
         ExpertGate(2, 4, source="pre_sign").freeze(4)
+
+
+def test_a_bias_that_is_evened_out_shares_the_samples():
+    torch.manual_seed(0)
+    gate = ExpertGate(4, 8, source="sign")
+    with torch.no_grad():
+        gate.linear.bias.copy_(torch.tensor([5.0, 0.0, 0.0, -5.0]))
+    means = torch.randn(400, 8)
+
+    def shares():
+        return torch.nn.functional.one_hot(gate.logits(means).argmax(1), 4).float().mean(0)
+
+    assert shares().max() == 1
+    weight = gate.linear.weight.clone()
+    for _ in range(500):
+        gate.even_out(shares(), 0.02)
+    assert shares().sub(0.25).abs().max() < 0.03
+    assert torch.equal(gate.linear.weight, weight)

@@ -177,6 +177,16 @@ def test_all_steps_of_the_paper(tmp_path):
     assert train(small_recipe(steps=[again]), tmp_path / "student", progress=False).epochs == 2
 
 
+def test_evened_out_gates_use_all_experts(tmp_path):
+    def least(rate):
+        start = {"name": "all", "epochs": 4, "balance_rate": rate, "optimizer": {"learning_rate": 0.01}}
+        result = train(small_recipe(steps=[start]), tmp_path / str(rate), progress=False)
+        return min(min(counts) / (sum(counts) / len(counts)) for counts in result.expert_usage.values())
+
+    assert least(0.0) < 0.3  # from random gates
+    assert least(0.05) > 0.5
+
+
 def test_residual_networks_train_too(tmp_path):
     config = {"channels": 1, "height": 8, "width": 8, "blocks": [1, 1], "base_width": 8, "experts": 2}
     steps = two_steps(1, 1)
