@@ -87,7 +87,7 @@ def calibrated_scale(scores: Tensor, labels: Tensor) -> float:
     labels : Tensor
         ``[N]``.
     """
-    scores = scores.float()
+    scores, labels = scores.float().cpu(), labels.cpu()
     log_scale = torch.zeros((), requires_grad=True)
     unit = scores.std().clamp_min(1e-6)
     search = torch.optim.LBFGS([log_scale], max_iter=50, line_search_fn="strong_wolfe")
