@@ -228,9 +228,7 @@ class StepConfig(_Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.experts == "first" and (
-            self.expand or self.normalize_gates or self.balance or self.balance_rate
-        ):
+        if self.experts == "first" and (self.expand or self.normalize_gates or self.balance or self.balance_rate):
             raise ValueError("expand, normalize_gates and balance need gates that choose: set experts to 'all'")
         if self.loss == "squared_hinge" and self.label_smoothing:
             raise ValueError("label_smoothing belongs to the loss 'cross_entropy'")

@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from lightning_fabric.strategies import DDPStrategy
 
 from .checkpoint import save_checkpoint
-from .datasets import DATASETS, Dataset, load_dataset
+from .datasets import DATASETS, Dataset, hold_out, load_dataset
 from .networks import NETWORKS, BinaryNetwork, NetworkError, build_network
 from .recipe import Recipe
 from .training.measure import evaluate, expert_usage_by_class
@@ -28,7 +28,6 @@ from .training.pictures import draw_curves, draw_experts
 from .training.progress import Bar
 from .training.run_folder import EXPERT_PICTURE, RunFolder
 from .training.trainer import Trainer
-from .tuning import hold_out
 
 __all__ = ["TrainResult", "train"]
 

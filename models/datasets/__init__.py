@@ -4,6 +4,7 @@ from .base import Dataset, DatasetSpec, Images
 from .errors import DataError
 from .image_files import ImageFiles
 from .load import DATASETS, load_dataset
+from .split import hold_out
 
 __all__ = [
     "DATASETS",
@@ -12,5 +13,6 @@ __all__ = [
     "DatasetSpec",
     "ImageFiles",
     "Images",
+    "hold_out",
     "load_dataset",
 ]

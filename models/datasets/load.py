@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Dataset, DatasetSpec, Images, Labelled
+from .base import Dataset, DatasetSpec, Labelled
 from .cifar import CIFAR_10, CIFAR_100
 from .digits import DIGITS
 from .errors import DataError
 from .folder import FOLDER
 from .idx import FASHION_MNIST, MNIST
 from .image_files import ImageFiles
+from .split import split_by_class, take
 
 __all__ = ["DATASETS", "load_dataset"]
 
@@ -78,7 +79,9 @@ def load_dataset(
         test, how = parts.test(), "its own test set"
     else:
         share = DEFAULT_HELD_OUT if held_out is None else held_out
-        train, test = _hold_out(name, train, parts.class_names, share, seed)
+        images, labels = train
+        stay, apart = split_by_class(labels, parts.class_names, share, seed, name)
+        train, test = (take(images, stay), labels[stay]), (take(images, apart), labels[apart])
         how = f"held out of the training images with seed {seed}"
     (train_x, train_y), (test_x, test_y) = train, test
     if train_x.nbytes + test_x.nbytes < DECODE_BELOW_BYTES:
@@ -88,30 +91,6 @@ def load_dataset(
         f"{_digest((train_x, train_y), (test_x, test_y))}"
     )
     return Dataset(train_x, train_y, test_x, test_y, parts.class_names, source)
-
-
-def _hold_out(
-    name: str, images: Labelled, class_names: tuple[str, ...], share: float, seed: int
-) -> tuple[Labelled, Labelled]:
-    """Split by class: (what stays, what is kept apart)."""
-    from sklearn.model_selection import train_test_split
-
-    x, y = images
-    counts = np.bincount(y, minlength=len(class_names))
-    if counts.min() < 2:
-        raise DataError(
-            f"{name}: class {class_names[counts.argmin()]!r} has {counts.min()} training image(s), and a part of each "
-            "class is to be held out; it needs 2 at least"
-        )
-    try:
-        stay, apart = train_test_split(np.arange(len(y)), test_size=share, random_state=seed, stratify=y)
-    except ValueError as error:
-        raise DataError(f"{name}: held_out={share} can't split {len(y)} images: {error}") from error
-    return (_rows(x, stay), y[stay]), (_rows(x, apart), y[apart])
-
-
-def _rows(images: Images, rows: np.ndarray) -> Images:
-    return images.subset(rows) if isinstance(images, ImageFiles) else images[rows]
 
 
 def _digest(*parts: Labelled) -> str:

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from bitexpert.models.datasets import Dataset, load_dataset
+from bitexpert.models.datasets import DataError, Dataset, hold_out, load_dataset
 from bitexpert.models.recipe import DatasetConfig, NetworkConfig, Recipe, StepConfig, TrainingConfig
 from bitexpert.models.train import train
-from bitexpert.models.tuning import hold_out
 
 
 def test_held_out_images_are_training_images_that_are_not_trained_on():
@@ -21,7 +20,7 @@ def test_held_out_images_are_training_images_that_are_not_trained_on():
     assert (again.test_x == split.test_x).all()
     assert (other.test_x != split.test_x).any()
     for share in (0, 1, -0.5):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(DataError, match="between 0 and 1"):
             hold_out(data, share)
 
 
