@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import BitexpertError
 from ..binary import use_real_weights
@@ -28,6 +28,8 @@ __all__ = ["Trainer", "TrainingError"]
 
 #: Seconds between two states that are kept within an epoch; one is kept at each epoch's end, too.
 KEEP_SECONDS = 300.0
+#: Batches over which the statistics of batch normalization are taken before a measurement.
+SETTLE_BATCHES = 100
 # Images on which gates are normalized and a teacher's scale is found.
 _SOME = 2048
 
@@ -214,7 +216,10 @@ class Trainer:
             )
         step, every = self.recipe.steps[number], self.recipe.training.evaluate_every
         accuracy: float | None = None
-        if self.fabric.is_global_zero and (epoch + 1 == step.epochs or (epoch + 1) % every == 0):
+        measured = epoch + 1 == step.epochs or (epoch + 1) % every == 0
+        if measured:
+            self._settle(number, epoch)
+        if measured and self.fabric.is_global_zero:
             accuracy = count_right(self.network, self.data.test_x, self.data.test_y) / len(self.data.test_y)
         # the others wait here for the one that measures
         accuracy = self.fabric.broadcast(accuracy)
@@ -228,6 +233,29 @@ class Trainer:
             if accuracy is not None:
                 curves.add_scalar("accuracy/held-out", accuracy, len(self.rows))
             curves.flush()
+
+    @torch.no_grad()
+    def _settle(self, number: int, epoch: int) -> None:
+        """Take the statistics of batch normalization anew, for the weights as they are.
+
+        Some weights flip their signs to and fro up to the last batch, however small the learning rate: running averages
+        lag behind them, by more than half a deviation in some channels (Nagel et al., Overcoming Oscillations in
+        Quantization-Aware Training, ICML 2022, section 4).
+        """
+        layers = [layer for layer in self.network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
+        self.network.train()
+        for i, (images, _) in enumerate(self._batches(number, epoch).loader(0, self.recipe.training.workers)):
+            if i == SETTLE_BATCHES:
+                break
+            for layer in layers:
+                layer.momentum = 1 / (i + 1)  # the mean of all batches so far
+            self.network(images.to(self.fabric.device))
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            for statistic in (layer.running_mean, layer.running_var):
+                if statistic is not None:
+                    statistic.copy_(cast(Tensor, self.fabric.all_reduce(statistic, reduce_op="mean")))
 
     def _keep(
         self,
