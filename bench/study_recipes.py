@@ -38,9 +38,9 @@ class Variant:
         Factor on all widths.
     step : dict
         Settings of all steps.
-    start : {"single", "scratch", "copies", "normalized", "balanced"}
-        One step without experts, or how experts start: at random; as copies of a trained one; with gates normalized,
-        too; and with the loss that balances them.
+    start : {"single", "scratch", "copies", "normalized", "loss", "even"}
+        One step without experts, or how experts start and stay in use: at random; as copies of a trained one; with
+        gates normalized, too; and with the loss that balances them; or with biases that even them out.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Variant:
             return [{"name": "train", "epochs": epochs, **base}]
         first = round(0.4 * epochs)
         chosen = {"expand": True, "normalize_gates": self.start != "copies"}
-        chosen["balance"] = 0.1 if self.start == "balanced" else 0.0
+        chosen |= {"loss": {"balance": 0.1}, "even": {"balance_rate": 0.02}}.get(self.start, {})
         return [
             {"name": "one expert", "epochs": first, "experts": "first", **base},
             {"name": "all experts", "epochs": epochs - first, **base, **chosen},
@@ -103,8 +103,8 @@ def _main_variants(data: Data) -> list[Variant]:
         Variant("plain", "plain", data),
         Variant("es", "ES, tau = 2", data, block=_ES),
         Variant("es-g", "ES + G, tau = 2, g = 2", data, block=_ES_G),
-        Variant("experts", "4 experts", data, later=_EXPERTS, start="balanced"),
-        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="balanced"),
+        Variant("experts", "4 experts", data, later=_EXPERTS, start="even"),
+        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="even"),
         Variant("wide", "plain, twice as wide", data, wider=2),
     ]
 
@@ -113,8 +113,8 @@ def _detail_variants(data: Data) -> list[Variant]:
     """Gates, padding, gradients, and how experts start."""
     bits = {**_EXPERTS, "gate": "sign"}
     return [
-        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="balanced"),
-        Variant("es-experts", "ES and 4 experts", data, block=_ES, later=_EXPERTS, start="balanced"),
+        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="even"),
+        Variant("es-experts", "ES and 4 experts", data, block=_ES, later=_EXPERTS, start="even"),
         Variant("minus", "plain, padded with -1", data, block={"pad_mode": "minus_one"}),
         Variant("wide-gradient", "plain, gradient within ±1.5", data, step={"surrogate": "wide"}),
         Variant("polynomial", "plain, gradient 2 - 2|x|", data, step={"surrogate": "polynomial"}),
@@ -122,6 +122,7 @@ def _detail_variants(data: Data) -> list[Variant]:
         Variant("scratch", "4 experts, from random weights", data, later=_EXPERTS, start="scratch"),
         Variant("copies", "4 experts, copies of one", data, later=_EXPERTS, start="copies"),
         Variant("normalized", "4 experts, copies, gates normalized", data, later=_EXPERTS, start="normalized"),
+        Variant("loss", "4 experts, copies, normalized, balance in the loss", data, later=_EXPERTS, start="loss"),
     ]
 
 
