@@ -188,30 +188,21 @@ class Vgg(BinaryNetwork):
     def _block(cfg: BlockConfig, channels: int, repeat: int, *, first: bool) -> BinaryBlock:
         es = ExpandShrink(cfg.width * cfg.expansion, tau=cfg.tau, groups=cfg.es_groups, first=first)
         copies = es.repeat if cfg.copies is None else cfg.copies
+        window: dict[str, Any] = {"stride": cfg.stride, "padding": cfg.padding, "pad_mode": cfg.pad_mode}
         if cfg.kind == "expert":
             expert = ExpertConv2d(
                 channels,
                 es.maps,
                 cfg.kernel,
                 experts=cfg.experts,
-                stride=cfg.stride,
-                padding=cfg.padding,
-                pad_mode=cfg.pad_mode,
                 groups=es.conv_groups * (cfg.expansion**2 if cfg.groups is None else cfg.groups),
                 gate_source=cfg.gate,
                 repeat=repeat,
                 gate_bits=cfg.gate_bits,
+                **window,
             )
             return BinaryBlock(expert, repeat=copies, pool=cfg.pool)
-        conv = BinaryConv2d(
-            channels,
-            es.maps,
-            cfg.kernel,
-            stride=cfg.stride,
-            padding=cfg.padding,
-            pad_mode=cfg.pad_mode,
-            groups=es.conv_groups,
-        )
+        conv = BinaryConv2d(channels, es.maps, cfg.kernel, groups=es.conv_groups, **window)
         return BinaryBlock(conv, repeat=copies, pool=cfg.pool, input_max=255 if first else 1)
 
     def forward(self, x: Tensor) -> Tensor:
