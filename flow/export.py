@@ -33,10 +33,12 @@ def _check(model: nn.Module) -> None:
     gates = {id(layer.gate.linear) for layer in model.modules() if isinstance(layer, ExpertConv2d)}
     for name, layer in model.named_modules():
         if not isinstance(layer, BinaryWeights):
-            if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates:
+            quantized = getattr(getattr(layer, "weight_quant", None), "is_quant_enabled", False)  # as Brevitas tells
+            if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates and not quantized:
                 raise ExportError(
                     f"{name}: its weights are real numbers, and the accelerator computes with integers; export a "
-                    "network without real layers (vgg, cnv, es-eb-cnv), or this one with brevitas.export for other use"
+                    "network without real layers (vgg, cnv, es-eb-cnv, or a resnet with stream: integer), or this one "
+                    "with brevitas.export for other use"
                 )
             continue
         if layer.real_weights:

@@ -52,19 +52,21 @@ class BlockOutput:
 class _BinaryMixture(torch.autograd.Function):
     """``sign(choice @ weight)`` for one-hot rows, with the straight-through gradient.
 
-    The same numbers as mixing and then binarizing, without a pass over the weights of every sample.
+    The same numbers as mixing and then binarizing, without a pass over the weights of every sample. The gradient of the
+    choice is that of mixing binary weights: what the loss would change by, to first order, with another bank.
     """
 
     @staticmethod
     def forward(ctx, choice: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(choice, weight)
-        return choice @ binarize(weight)
+        bank = binarize(weight)
+        ctx.save_for_backward(choice, bank)
+        return choice @ bank
 
     @staticmethod
     def backward(ctx, *grads: Tensor):
-        choice, weight = ctx.saved_tensors
-        grad = grads[0].to(weight.dtype)  # half of it under automatic mixed precision
-        return grad @ weight.t(), choice.t() @ grad
+        choice, bank = ctx.saved_tensors
+        grad = grads[0].to(bank.dtype)  # half of it under automatic mixed precision
+        return grad @ bank.t(), choice.t() @ grad
 
 
 class _ExpertConv(torch.autograd.Function):
@@ -142,8 +144,9 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
     Notes
     -----
     High-Capacity Expert Binary Networks (ICLR 2021), eq. 2. The banks lie behind each other in
-    ``weight``, shape ``[N*out, in / groups, k, k]``. Training mixes the REAL weights with the
-    one-hot choice and binarizes once; inference binarizes and then picks, which is identical.
+    ``weight``, shape ``[N*out, in / groups, k, k]``. The paper mixes the real weights with the one-hot choice and
+    binarizes then, which gives the same outputs as binarizing first, as here. But the gate's gradient differs: that of
+    real weights says little about the bits that would be multiplied, and experts learn less by it (docs/results.md).
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from .resnet import ResidualUnit, Shortcut
 from .shrink import ExpandShrink, tile_channels
 from .sign_conv import SignConv2d
 from .stems import Classifier, DabnnStem, Stem, make_stem
+from .stream import IntegerClassifier, IntegerStem, StreamNorm, StreamQuantizer
 
 __all__ = [
     "EXPERT_DOMAIN",
@@ -36,6 +37,8 @@ __all__ = [
     "ExpertUnit",
     "GateSource",
     "InputQuantizer",
+    "IntegerClassifier",
+    "IntegerStem",
     "PadMode",
     "RPReLU",
     "ResidualUnit",
@@ -43,6 +46,8 @@ __all__ = [
     "SignConv2d",
     "SqueezeExcite",
     "Stem",
+    "StreamNorm",
+    "StreamQuantizer",
     "batchnorm_affine",
     "binarize",
     "clip_latent_weights",

@@ -1,20 +1,23 @@
 """Binary residual networks: Bi-Real and ReActNet on ResNet, with Expanding-and-Shrinking, groups and experts."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .arithmetic import ChannelBias, RPReLU, Sum
+from .expert import ExpertConv2d
 from .gate import GateSource
 from .network import BinaryNetwork, ImageConfig, NetworkError, class_numbers
 from .shrink import ExpandShrink, tile_channels
 from .sign_conv import SignConv2d
 from .stems import Classifier, StemKind, make_stem
+from .stream import IntegerClassifier, IntegerStem, StreamNorm
 
-__all__ = ["ResNet", "ResNetConfig", "ResidualUnit", "Shortcut", "ShortcutKind", "UnitStyle"]
+__all__ = ["ResNet", "ResNetConfig", "ResidualUnit", "Shortcut", "ShortcutKind", "StreamKind", "UnitStyle"]
 
 UnitStyle = Literal["bireal", "react"]
+StreamKind = Literal["real", "integer"]
 ShortcutKind = Literal["conv", "copy"]
 
 
@@ -79,6 +82,8 @@ class ResidualUnit(nn.Module):
         See `Shortcut`; where neither size nor width changes, the input is added as it is.
     experts, gate
         As in `SignConv2d`.
+    fraction_bits : int, optional
+        Of a stream of integers: the normalization is a `StreamNorm`. Default: real numbers.
 
     Notes
     -----
@@ -98,14 +103,19 @@ class ResidualUnit(nn.Module):
         shortcut: ShortcutKind = "conv",
         experts: int = 1,
         gate: GateSource = "pre_sign",
+        fraction_bits: int | None = None,
     ) -> None:
         super().__init__()
         es = ExpandShrink(channels, tau=tau, groups=es_groups)
         react = style == "react"
         self.bias = ChannelBias(in_channels) if react else nn.Identity()
         self.conv = SignConv2d(in_channels, es.maps, stride=stride, groups=es.conv_groups, experts=experts, gate=gate)
-        self.tile = es
-        self.bn = nn.BatchNorm2d(es.out_channels)
+        if fraction_bits is None:
+            self.tile: nn.Module = es
+            self.bn = nn.BatchNorm2d(es.out_channels)
+        else:
+            self.tile = nn.Identity()  # the copies are made behind the product, of which there is one for all
+            self.bn = StreamNorm(es.maps, repeat=es.repeat, fraction_bits=fraction_bits)
         changes = stride > 1 or in_channels != es.out_channels
         self.shortcut = Shortcut(in_channels, es, stride=stride, kind=shortcut) if changes else nn.Identity()
         self.sum = Sum()
@@ -131,6 +141,11 @@ class ResNetConfig(ImageConfig):
         See `make_stem`.
     tau, es_groups, style, shortcut, experts, gate
         As in `ResidualUnit`.
+    stream : {"real", "integer"}
+        What runs along the shortcuts. With integers the network becomes an accelerator: weights of the stem and the
+        classifier have 8 bits, normalizations in front of sums have one slope for all channels.
+    fraction_bits : int
+        Bits behind the binary point of a stream of integers, see `StreamNorm`.
     """
 
     height: int = Field(default=224, ge=1, le=1024)
@@ -145,6 +160,23 @@ class ResNetConfig(ImageConfig):
     shortcut: ShortcutKind = "conv"
     experts: int = Field(default=1, ge=1, le=64)
     gate: GateSource = "pre_sign"
+    stream: StreamKind = "real"
+    fraction_bits: int = Field(default=8, ge=1, le=16)
+
+    @model_validator(mode="after")
+    def _integers(self) -> Self:
+        if self.stream == "integer":
+            wanted = {"stem": "cifar", "style": "bireal", "shortcut": "copy"}
+            wanted |= {"gate": "sign"} if self.experts > 1 else {}
+            for key, value in wanted.items():
+                if getattr(self, key) != value:
+                    raise ValueError(f"stream 'integer' needs {key} {value!r}, not {getattr(self, key)!r}")
+            halves = 2 ** (len(self.blocks) - 1)
+            if self.height % halves or self.width % halves:
+                raise ValueError(
+                    f"stream 'integer' needs images whose sides {halves} divides, not {self.height} x {self.width}"
+                )
+        return self
 
 
 class ReActNet18Config(ResNetConfig):
@@ -184,7 +216,8 @@ class ESResNet20Config(ESResNet18Config):
 
 
 class ResNet(BinaryNetwork):
-    """``stem -> stages of units -> first channels -> mean -> linear``; stem, residual stream and classifier are real.
+    """``stem -> stages of units -> first channels -> mean -> linear``; all but the signs and their products is real,
+    or, with ``stream="integer"``, integers.
 
     Parameters
     ----------
@@ -197,14 +230,20 @@ class ResNet(BinaryNetwork):
     """
 
     name = "resnet"
+    config: ResNetConfig
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__(config)
         copies = config.tau * config.es_groups
         stages: list[nn.Module] = []
         channels = config.base_width
+        integer = config.stream == "integer"
         try:
-            self.stem = make_stem(config.stem, config.channels, channels, repeat=copies, relu=config.style == "react")
+            if integer:
+                self.stem: nn.Module = IntegerStem(config.channels, channels, repeat=copies)
+            else:
+                relu = config.style == "react"
+                self.stem = make_stem(config.stem, config.channels, channels, repeat=copies, relu=relu)
         except ValueError as error:
             raise NetworkError(f"stem: {error}") from None
         for stage, blocks in enumerate(config.blocks):
@@ -225,14 +264,38 @@ class ResNet(BinaryNetwork):
                             shortcut=config.shortcut,
                             experts=config.experts,
                             gate=config.gate,
+                            fraction_bits=config.fraction_bits if integer else None,
                         )
                     )
                 except ValueError as error:
                     raise NetworkError(f"blocks: stage {stage}: {error}") from None
             stages.append(nn.Sequential(*units))
         self.stages = nn.Sequential(*stages)
-        self.head = Classifier(channels, len(config.class_names))
+        self.head = (IntegerClassifier if integer else Classifier)(channels, len(config.class_names))
 
     def forward(self, x: Tensor) -> Tensor:
         """Score pixels ``[B, C, H, W]``: ``[B, classes]``."""
         return self.head(self.stages(self.stem(x)))
+
+    def freeze(self) -> Self:
+        """Set the network to eval mode and, if its stream is one of integers, to its integer form, in place.
+
+        Raises
+        ------
+        NetworkError
+            If a value isn't finite; the message names the layer.
+        """
+        self.eval()
+        if self.config.stream == "real":
+            return self
+        area = self.config.height * self.config.width
+        for name, layer in self.stages.named_modules():
+            try:
+                if isinstance(layer, StreamNorm):
+                    layer.freeze()
+                elif isinstance(layer, ExpertConv2d):
+                    layer.gate.freeze(area)
+                    area //= layer.stride[0] ** 2
+            except ValueError as error:
+                raise NetworkError(f"stages.{name}: {error}") from None
+        return self

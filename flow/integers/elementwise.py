@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...hw.ops.add import LARGEST_GAIN
 from ..passes.base import attribute
 from ..passes.supported import unsupported
 from .builder import Builder
@@ -77,10 +78,11 @@ def _sum_of_two(b: Builder, node: NodeProto) -> None:
         ratios.append(np.unique(np.float32(form.scale / forms[0].scale)))
     if any(len(r) != 1 for r in ratios):
         raise unsupported(node, "the tensors that it adds are scaled differently, channel by channel", remedy)
-    found = common_scale(np.array([float(r[0]) for r in ratios]))
+    starts = np.array([float(form.scale.flat[0]) for form in forms])
+    found = common_scale(starts, LARGEST_GAIN)
     if found is None or not found[1].all():
         raise unsupported(node, f"the scales of the tensors that it adds differ by {float(ratios[1][0]):g}", remedy)
-    unit, gains = found
+    unit, gains = found[0] / starts[0], found[1]
     bases = [b.materialized(v, node) for v in values]
     names, low, high = [], 0, 0
     for base, gain in zip(bases, gains.tolist(), strict=True):

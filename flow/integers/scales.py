@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import gcd
 
 import numpy as np
 
@@ -13,13 +14,15 @@ TOLERANCE = 2.0**-20
 LARGEST_RATIO = 1 << 10
 
 
-def common_scale(scales: np.ndarray) -> tuple[float, np.ndarray] | None:
+def common_scale(scales: np.ndarray, largest_exact: int = LARGEST_RATIO) -> tuple[float, np.ndarray] | None:
     """The largest scale of which all given ones are small integer multiples.
 
     Parameters
     ----------
     scales : ndarray of float64
         Finite; zeros are multiples of any scale.
+    largest_exact : int
+        Largest factor where no scale was rounded, so that no chance hit has to be feared; else it is 1024.
 
     Returns
     -------
@@ -27,11 +30,17 @@ def common_scale(scales: np.ndarray) -> tuple[float, np.ndarray] | None:
         Positive.
     factors : ndarray of int64, shape of ``scales``
         ``scales == scale * factors``, up to the rounding of float32 numbers.
-    None if there is no such scale with factors up to 1024.
+    None if there is no such scale.
     """
     sizes = np.unique(np.abs(scales[scales != 0]))
     if not len(sizes):
         return 1.0, np.zeros(scales.shape, np.int64)
+    exact = [Fraction(size) for size in sizes.tolist()]
+    whole = [int(size * max(size.denominator for size in exact)) for size in exact]  # all are powers of two
+    divisor = gcd(*whole)
+    if whole[-1] // divisor <= largest_exact:
+        scale = Fraction(divisor, max(size.denominator for size in exact))
+        return float(scale), np.rint(scales / float(scale)).astype(np.int64)
     unit = float(sizes[0])
     for denominator in range(1, 17):
         factors = scales * (denominator / unit)

@@ -217,6 +217,14 @@ STRUCTURES = {
         lambda m, x: m.sign2(m.bn2(m.conv(x) * 5 + x)),
         {"conv": lambda: conv(8, 8, 3, padding=1), "bn2": lambda: nn.BatchNorm2d(8), "sign2": sign},
     ),
+    "residual on a grid": (
+        lambda m, x: m.sign2(m.bn2(m.conv(x) * (33 / 256) + x * 0.5)),
+        {
+            "conv": lambda: conv(8, 8, 3, padding=1, weight=Weight4),
+            "bn2": lambda: nn.BatchNorm2d(8),
+            "sign2": sign,
+        },
+    ),
 }
 
 

@@ -44,7 +44,7 @@ def test_experts_differ_and_each_sample_gets_its_own():
     assert not torch.equal(together[0], layer.mixed(src.bits[:1], torch.eye(4)[1:2])[0])
 
 
-def test_gradients_are_those_of_mixing_real_weights_and_then_binarizing():
+def test_gradients_are_those_of_mixing_binary_weights_straight_through():
     src = signal()
     layer = ExpertConv2d(16, 8, 3, experts=4, padding=1, groups=2)
     upstream = torch.randn(6, 8, 5, 5)
@@ -52,7 +52,7 @@ def test_gradients_are_those_of_mixing_real_weights_and_then_binarizing():
     layer.mixed(src.bits, choice).backward(upstream)
     found = choice.grad.clone(), layer.weight.grad.clone()
     choice.grad = layer.weight.grad = None
-    weight = binarize(torch.einsum("bn,nk->bk", choice, layer.weight.reshape(4, -1)))
+    weight = torch.einsum("bn,nk->bk", choice, binarize(layer.weight.reshape(4, -1)))
     padded = torch.nn.functional.pad(src.bits, (1,) * 4, value=-1.0)
     for n in range(6):
         kernel = weight[n].reshape(8, 8, 3, 3)

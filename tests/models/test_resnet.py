@@ -118,6 +118,48 @@ def test_layouts():
     assert widths["es-resnet-20"] == [64, 128, 256]
 
 
+INTEGER = {"stream": "integer", "gate": "sign"}
+
+
+@pytest.mark.parametrize("experts", [1, 3])
+@pytest.mark.parametrize(("tau", "es_groups"), [(1, 1), (2, 2)])
+def test_a_stream_of_integers_trains_and_freezes_without_a_change(tau, es_groups, experts):
+    model = small(**INTEGER, tau=tau, es_groups=es_groups, experts=experts)
+    nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+    with torch.no_grad():
+        for _ in range(20):
+            model(images(32))
+        if experts > 1:
+            model.normalize_gates(images(32))
+        before, chosen = model.eval()(images(40)), [layer.gate.last_index for _, layer in model.experts()]
+        after = model.freeze()(images(40))
+    same = torch.ones(40, dtype=torch.bool)
+    for (_, layer), index in zip(model.experts(), chosen, strict=True):
+        same &= layer.gate.last_index == index  # the gate's weights are rounded
+    assert same.float().mean() > 0.8
+    assert torch.equal(after[same], before[same])
+    assert len(after.unique()) > 10
+
+
+def test_a_stream_of_integers_lies_on_one_grid():
+    model, seen = small(**INTEGER).eval(), []
+    for stage in model.stages:
+        for unit in stage:
+            unit.register_forward_hook(lambda module, args, y: seen.append(y))
+    model(images(4))
+    # behind the average of four pixels a step is a fourth
+    for y, steps in zip(seen, (256, 256, 1024, 1024), strict=True):
+        assert torch.equal(y * steps, (y * steps).round())
+
+
+def test_it_costs_as_much_as_with_real_numbers():
+    real, integer = (small(**stream).cost().as_dict() for stream in ({}, INTEGER))
+    assert real["bops"] > 0
+    assert all(real[key] == integer[key] for key in ("bops", "macs", "binary_parameters"))
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
@@ -125,6 +167,11 @@ def test_layouts():
         ({"stem": "dabnn"}, "stem: the stem 'dabnn' makes 64 channels, not 8"),
         ({"style": "resnext"}, "style"),
         ({"blocks": ()}, "blocks"),
+        ({"stream": "integer", "style": "react"}, "stream 'integer' needs style 'bireal', not 'react'"),
+        ({"stream": "integer", "stem": "imagenet"}, "stream 'integer' needs stem 'cifar', not 'imagenet'"),
+        ({"stream": "integer", "shortcut": "conv"}, "stream 'integer' needs shortcut 'copy', not 'conv'"),
+        ({"stream": "integer", "experts": 2}, "stream 'integer' needs gate 'sign', not 'pre_sign'"),
+        ({"stream": "integer", "height": 15}, "images whose sides 2 divides, not 15 x 16"),
     ],
 )
 def test_wrong_configs(config, words):

@@ -27,8 +27,16 @@ def test_multiples_of_one(scales, expected):
 def test_no_common_scale():
     assert common_scale(np.array([1.0, np.sqrt(2)])) is None
     assert common_scale(np.array([1.0, 5000.0])) is None
+    assert common_scale(np.array([1.0, 5000.0]), largest_exact=4999) is None
     # so near to 2 that it could be taken for it
     assert common_scale(np.array([1.0, 2.0001])) is None
+
+
+def test_binary_fractions_have_one_however_large_their_ratio_may_be():
+    scale, factors = common_scale(np.array([0.5, 33 / 256]))
+    assert (scale, factors.tolist()) == (1 / 256, [128, 33])
+    scale, factors = common_scale(np.array([-0.5, 0.0, 5001 / 2**15]), largest_exact=2**15)
+    assert (scale, factors.tolist()) == (2**-15, [-(2**14), 0, 5001])
 
 
 def test_zeros_only():
