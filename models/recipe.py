@@ -205,7 +205,7 @@ class StepConfig(_Strict):
         Weight of the loss that keeps all experts in use.
     balance_rate : float
         How far, after each batch, a gate's bias moves against an expert that got twice its fair share of the images: it
-        keeps all experts in use without a part in the loss.
+        keeps all experts in use without a part in the loss. It falls with the learning rate.
     """
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^/\\]+$")

@@ -203,9 +203,11 @@ class Trainer:
         optimizer.step()
         clip_latent_weights(self.network)
         if step.balance_rate:
+            # with the learning rate: gates whose experts are almost equal would swap them to the last batch
+            rate = step.balance_rate * optimizer.param_groups[0]["lr"] / step.optimizer.learning_rate
             for _, layer in self.network.experts():
                 chosen = F.one_hot(cast(Tensor, layer.gate.last_index), layer.gate.experts).float().mean(0)
-                layer.gate.even_out(cast(Tensor, self.fabric.all_reduce(chosen, reduce_op="mean")), step.balance_rate)
+                layer.gate.even_out(cast(Tensor, self.fabric.all_reduce(chosen, reduce_op="mean")), rate)
         return loss.double()
 
     def _end_of_epoch(self, number: int, epoch: int, loss: float, rate: float, curves: Any) -> None:
