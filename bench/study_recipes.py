@@ -38,9 +38,9 @@ class Variant:
         Factor on all widths.
     step : dict
         Settings of all steps.
-    start : {"single", "scratch", "copies", "normalized", "loss", "even"}
-        One step without experts, or how experts start and stay in use: at random; as copies of a trained one; with
-        gates normalized, too; and with the loss that balances them; or with biases that even them out.
+    start : {"single", "scratch", "copies", "normalized", "even"}
+        One step without experts or with experts that start at random; or experts that start as copies of the first
+        one, trained for an epoch; with gates normalized, too; and with biases that even them out.
     """
 
     name: str
@@ -53,16 +53,14 @@ class Variant:
     start: str = "single"
 
     def _steps(self) -> list[dict[str, Any]]:
-        epochs = self.data.epochs
         base = {"optimizer": {"name": "adam", "learning_rate": 0.005}, **self.step}
         if self.start in ("single", "scratch"):
-            return [{"name": "train", "epochs": epochs, **base}]
-        first = round(0.4 * epochs)
+            return [{"name": "train", "epochs": self.data.epochs, **base}]
         chosen = {"expand": True, "normalize_gates": self.start != "copies"}
-        chosen |= {"loss": {"balance": 0.1}, "even": {"balance_rate": 0.02}}.get(self.start, {})
+        chosen |= {"balance_rate": 0.02} if self.start == "even" else {}
         return [
-            {"name": "one expert", "epochs": first, "experts": "first", **base},
-            {"name": "all experts", "epochs": epochs - first, **base, **chosen},
+            {"name": "one expert", "epochs": 1, "experts": "first", **base, "schedule": {"kind": "constant"}},
+            {"name": "all experts", "epochs": self.data.epochs - 1, **base, **chosen},
         ]
 
     def recipe(self, seed: int) -> dict[str, Any]:
@@ -92,7 +90,7 @@ class Variant:
         }
 
 
-_EXPERTS = {"kind": "expert", "experts": 4, "gate": "pre_sign"}
+_EXPERTS = {"kind": "expert", "experts": 4, "gate": "pre_sign", "gate_bits": 12}
 _ES = {"tau": 2}
 _ES_G = {"tau": 2, "es_groups": 2}
 
@@ -103,26 +101,26 @@ def _main_variants(data: Data) -> list[Variant]:
         Variant("plain", "plain", data),
         Variant("es", "ES, tau = 2", data, block=_ES),
         Variant("es-g", "ES + G, tau = 2, g = 2", data, block=_ES_G),
-        Variant("experts", "4 experts", data, later=_EXPERTS, start="even"),
-        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="even"),
+        Variant("experts", "4 experts", data, later=_EXPERTS, start="normalized"),
+        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="normalized"),
         Variant("wide", "plain, twice as wide", data, wider=2),
     ]
 
 
 def _detail_variants(data: Data) -> list[Variant]:
-    """Gates, padding, gradients, and how experts start."""
+    """Gates, padding, gradients, and what keeps experts in use."""
     bits = {**_EXPERTS, "gate": "sign"}
+    paper = {**_EXPERTS, "standardize": False}
     return [
-        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="even"),
-        Variant("es-experts", "ES and 4 experts", data, block=_ES, later=_EXPERTS, start="even"),
+        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="normalized"),
+        Variant("scratch", "4 experts, the paper's gate, from random weights", data, later=paper, start="scratch"),
+        Variant("copies", "4 experts, the paper's gate, copies of one", data, later=paper, start="copies"),
+        Variant("normalized", "the same, gates normalized at the start", data, later=paper, start="normalized"),
+        Variant("even", "the same, and evened out by biases", data, later=paper, start="even"),
         Variant("minus", "plain, padded with -1", data, block={"pad_mode": "minus_one"}),
         Variant("wide-gradient", "plain, gradient within ±1.5", data, step={"surrogate": "wide"}),
         Variant("polynomial", "plain, gradient 2 - 2|x|", data, step={"surrogate": "polynomial"}),
         Variant("identity", "plain, gradient everywhere", data, step={"surrogate": "identity"}),
-        Variant("scratch", "4 experts, from random weights", data, later=_EXPERTS, start="scratch"),
-        Variant("copies", "4 experts, copies of one", data, later=_EXPERTS, start="copies"),
-        Variant("normalized", "4 experts, copies, gates normalized", data, later=_EXPERTS, start="normalized"),
-        Variant("loss", "4 experts, copies, normalized, balance in the loss", data, later=_EXPERTS, start="loss"),
     ]
 
 
@@ -134,9 +132,9 @@ _FASHION = Data(
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
-    widths=(8, 16, 32, 32),
+    widths=(8, 8, 16, 16),
     pools=(0, 2),
-    epochs=10,
+    epochs=8,
     augment={},
 )
 _CIFAR = Data(
@@ -144,9 +142,9 @@ _CIFAR = Data(
     channels=3,
     side=32,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    widths=(16, 32, 32, 64),
+    widths=(8, 8, 16, 16),
     pools=(0, 1),
-    epochs=12,
+    epochs=24,
     augment={"flip": True},
     held_out=0.1,
 )

@@ -1,8 +1,9 @@
 """The gate of an expert layer: a linear classifier on spatial means, exact in integers once frozen."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["ExpertGate", "GateSource", "integer_experts", "spatial_mean", "winner_take_all"]
@@ -33,7 +34,7 @@ def winner_take_all(z: Tensor) -> Tensor:
     """
     p = torch.softmax(z, dim=1)
     # p - p.detach() is exactly 0, so the sum is exactly one-hot.
-    return nn.functional.one_hot(z.argmax(1), z.shape[1]).to(p.dtype) + (p - p.detach())
+    return F.one_hot(z.argmax(1), z.shape[1]).to(p.dtype) + (p - p.detach())
 
 
 def integer_experts(g: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -60,6 +61,11 @@ def spatial_mean(x: Tensor) -> Tensor:
     return x.mean((2, 3), dtype=torch.float32)
 
 
+def _products(means: Tensor, weight: Tensor) -> Tensor:
+    """``means @ weight.T``, as sums of products, which automatic mixed precision leaves in 32 bits: half make ties."""
+    return (means.float()[:, None] * weight).sum(2)
+
+
 class ExpertGate(nn.Module):
     """Chooses one of N experts for each sample.
 
@@ -76,6 +82,10 @@ class ExpertGate(nn.Module):
         Copies that the preceding block made of each map (``pre_sign`` only).
     bits : int
         Width of the frozen integer weights, 2 to 16.
+    standardize : bool
+        Bring each logit's distance from the mean of all logits to mean 0 and deviation 1 over the batch, as a batch
+        normalization does; the frozen gate takes it up. Without it the logits of several experts grow almost equal, and
+        which of them an image gets depends on the other images of its batch (docs/results.md).
 
     Raises
     ------
@@ -85,12 +95,13 @@ class ExpertGate(nn.Module):
     Notes
     -----
     High-Capacity Expert Binary Networks (ICLR 2021), eq. 5: ``z = mean_hw(x) @ omega``, here with
-    a bias as in the authors' code.
+    a bias as in the authors' code. Standardized logits are ours, and have no trained bias.
     """
 
     weight_int: Tensor
     bias_int: Tensor
     frozen_flag: Tensor
+    shift: Tensor
 
     def __init__(
         self,
@@ -100,6 +111,7 @@ class ExpertGate(nn.Module):
         source: GateSource = "pre_sign",
         repeat: int = 1,
         bits: int = 8,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         if source not in ("sign", "pre_sign"):
@@ -114,7 +126,11 @@ class ExpertGate(nn.Module):
             raise ValueError(f"bits={bits} for the gate's weights must lie between 2 and 16")
         self.experts, self.channels, self.source = experts, channels, source
         self.repeat, self.bits = repeat, bits
-        self.linear = nn.Linear(channels, experts)
+        self.linear = nn.Linear(channels, experts, bias=not standardize)
+        # almost equal logits have small variances
+        self.norm = nn.BatchNorm1d(experts, affine=False, eps=1e-10) if standardize else None
+        if standardize:
+            self.register_buffer("shift", torch.zeros(experts))
         self.single = False  # training's first stage: expert 0 for everyone
         self.probabilities: Tensor | None = None
         self.last_index: Tensor | None = None
@@ -129,8 +145,35 @@ class ExpertGate(nn.Module):
 
     def logits(self, means: Tensor) -> Tensor:
         """Real-valued logits ``[B, N]`` of the gate's source, averaged over the map: ``[B, C]``."""
-        # as sums of products, which automatic mixed precision leaves in 32 bits: half of them make ties
-        return (means.float()[:, None] * self.linear.weight).sum(2) + self.linear.bias
+        if self.norm is None or not self.training or len(means) == 1:
+            weight, bias = self._affine()
+            return _products(means, weight) + bias
+        z = _products(means, self.linear.weight)
+        mean, variance = self._statistics()
+        # as a function: it is no operation of the frozen gate, and counted as none
+        z = F.batch_norm(
+            z - z.mean(1, keepdim=True),
+            mean,
+            variance,
+            training=True,
+            momentum=cast(float, self.norm.momentum),
+            eps=self.norm.eps,
+        )
+        return z + self.shift
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        """Running mean and variance ``[N]`` of the logits' distances from their mean."""
+        norm = cast(nn.BatchNorm1d, self.norm)
+        return cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Weights ``[N, C]`` and biases ``[N]`` of the logits in evaluation."""
+        weight = self.linear.weight
+        if self.norm is None:
+            return weight, self.linear.bias
+        mean, variance = self._statistics()
+        gain = 1.0 / torch.sqrt(variance + self.norm.eps)
+        return (weight - weight.mean(0)) * gain[:, None], self.shift - mean * gain
 
     def forward(self, means: Tensor) -> Tensor:
         """One-hot choice ``[B, N]`` with the softmax gradient, from the source's means ``[B, C]`` (not frozen)."""
@@ -156,6 +199,11 @@ class ExpertGate(nn.Module):
         means : Tensor
             Spatial means of the gate's source ``[samples, C]``.
         """
+        if self.norm is not None:
+            z = _products(means, self.linear.weight - self.linear.weight.mean(0))
+            for kept, seen in zip(self._statistics(), (z.mean(0), z.var(0)), strict=True):
+                kept.copy_(seen)
+            return
         z = self.logits(means)
         gain = 1.0 / z.std(0).clamp_min(1e-6)
         self.linear.weight.mul_(gain[:, None])
@@ -172,7 +220,8 @@ class ExpertGate(nn.Module):
         rate : float
             By how much the bias of an expert with twice its fair share falls.
         """
-        self.linear.bias.sub_(rate * (self.experts * share - 1).to(self.linear.bias))
+        bias = self.linear.bias if self.norm is None else self.shift
+        bias.sub_(rate * (self.experts * share - 1).to(bias))
 
     @torch.no_grad()
     def freeze(
@@ -208,8 +257,7 @@ class ExpertGate(nn.Module):
             If the affine is missing, a value isn't finite, or the integers would leave the range in
             which floats are exact.
         """
-        w = self.linear.weight.double()
-        b = self.linear.bias.double()
+        w, b = (x.double() for x in self._affine())
         if self.source == "pre_sign":
             if scale is None or offset is None:
                 raise ValueError("a gate that reads 'pre_sign' needs scale and offset of the batch norm")

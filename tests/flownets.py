@@ -39,7 +39,7 @@ class Int8Input(Int8ActPerTensorFixedPoint):
 def scramble(model: nn.Module, inputs: torch.Tensor, seed: int) -> None:
     """Random batch normalizations that still let the signs vary: slopes above, below and of exactly 0, constants."""
     g = torch.Generator().manual_seed(seed)
-    norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and m.affine]
     with torch.no_grad():
         for bn in norms:
             n, bn.momentum = bn.num_features, 1.0

@@ -244,7 +244,7 @@ class Trainer:
         lag behind them, by more than half a deviation in some channels (Nagel et al., Overcoming Oscillations in
         Quantization-Aware Training, ICML 2022, section 4).
         """
-        layers = [layer for layer in self.network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        layers = [layer for layer in self.network.modules() if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))]
         momenta = [layer.momentum for layer in layers]
         self.network.train()
         for i, (images, _) in enumerate(self._batches(number, epoch).loader(0, self.recipe.training.workers)):

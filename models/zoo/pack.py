@@ -303,8 +303,8 @@ def _fill(model: nn.Module, arrays: Mapping[str, NDArray]) -> None:
         gate.bias_int.copy_(torch.from_numpy(arrays[f"{key}.bias"]))
         gate.frozen_flag.fill_(True)
         # only training looks at these; random numbers would make two readings of a file differ
-        gate.linear.weight.zero_()
-        gate.linear.bias.zero_()
+        for parameter in gate.linear.parameters():
+            parameter.zero_()
 
 
 def _signs(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> torch.Tensor:
