@@ -49,24 +49,27 @@ class BlockOutput:
         return spatial_mean(self.pre) if self._pre_mean is None else self._pre_mean
 
 
-class _BinaryMixture(torch.autograd.Function):
-    """``sign(choice @ weight)`` for one-hot rows, with the straight-through gradient.
+class _Mixture(torch.autograd.Function):
+    """``choice @ bank(weight)`` for one-hot rows, where ``bank`` are the signs or the real weights themselves.
 
-    The same numbers as mixing and then binarizing, without a pass over the weights of every sample. The gradient of the
-    choice is that of mixing binary weights: what the loss would change by, to first order, with another bank.
+    The gradient of the choice is that of mixing the banks: what the loss would change by, to first order, with another
+    one. Signs pass gradients straight through. Each bank gets the gradients of the samples that chose it and, as far as
+    ``share`` says, the mean over all banks of those of every sample.
     """
 
     @staticmethod
-    def forward(ctx, choice: Tensor, weight: Tensor) -> Tensor:
-        bank = binarize(weight)
+    def forward(ctx, choice: Tensor, weight: Tensor, real: bool, share: float) -> Tensor:
+        bank = weight if real else binarize(weight)
         ctx.save_for_backward(choice, bank)
+        ctx.share = share
         return choice @ bank
 
     @staticmethod
     def backward(ctx, *grads: Tensor):
         choice, bank = ctx.saved_tensors
         grad = grads[0].to(bank.dtype)  # half of it under automatic mixed precision
-        return grad @ bank.t(), choice.t() @ grad
+        learns = torch.lerp(choice, torch.full_like(choice, 1 / choice.shape[1]), ctx.share) if ctx.share else choice
+        return grad @ bank.t(), learns.t() @ grad, None, None
 
 
 class _ExpertConv(torch.autograd.Function):
@@ -151,6 +154,9 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
     real weights says little about the bits that would be multiplied, and experts learn less by it (docs/results.md).
     """
 
+    #: How much experts learn from the samples of all, 0 to 1, see `_Mixture`. Not part of a checkpoint.
+    share: float = 0.0
+
     def __init__(
         self,
         in_channels: int,
@@ -169,7 +175,9 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
     ) -> None:
         check_groups(in_channels, out_channels, groups)
         check_padding(padding, pad_mode)
-        gate = ExpertGate(experts, in_channels, source=gate_source, repeat=repeat, bits=gate_bits, standardize=standardize)
+        gate = ExpertGate(
+            experts, in_channels, source=gate_source, repeat=repeat, bits=gate_bits, standardize=standardize
+        )
         super().__init__(
             in_channels,
             out_channels * experts,
@@ -242,7 +250,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         b, c = x.shape[:2]
         x, padding = self._padded(x)
         banks = self.weight.reshape(self.gate.experts, -1)
-        weight = choice @ banks if self.real_weights else _BinaryMixture.apply(choice, banks)
+        weight = _Mixture.apply(choice, banks, self.real_weights, self.share)
         # One grouped convolution for the whole batch: every sample is a set of groups.
         y = F.conv2d(
             x.reshape(1, b * c, *x.shape[2:]),

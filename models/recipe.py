@@ -201,6 +201,9 @@ class StepConfig(_Strict):
         Images and labels are mixed in pairs with a share from the distribution ``Beta(mixup, mixup)``; 0 for none.
     clip_gradient : float, optional
         Largest norm of a gradient.
+    share : float
+        How much all experts learn from each image, 0 to 1: a share of its gradient goes to all of them alike, the rest
+        to the chosen one. It falls with the learning rate: copies of one expert learn as one first, and grow apart.
     balance : float
         Weight of the loss that keeps all experts in use.
     balance_rate : float
@@ -223,13 +226,15 @@ class StepConfig(_Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0, le=10)
     clip_gradient: float | None = Field(default=None, gt=0)
+    share: float = Field(default=0.0, ge=0, le=1)
     balance: float = Field(default=0.0, ge=0, le=10)
     balance_rate: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.experts == "first" and (self.expand or self.normalize_gates or self.balance or self.balance_rate):
-            raise ValueError("expand, normalize_gates and balance need gates that choose: set experts to 'all'")
+        chosen = self.expand, self.normalize_gates, self.share, self.balance, self.balance_rate
+        if self.experts == "first" and any(chosen):
+            raise ValueError("expand, normalize_gates, share and balance need gates that choose: set experts to 'all'")
         if self.loss == "squared_hinge" and self.label_smoothing:
             raise ValueError("label_smoothing belongs to the loss 'cross_entropy'")
         return self

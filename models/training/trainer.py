@@ -194,6 +194,10 @@ class Trainer:
             share, partner = float(rng.beta(step.mixup, step.mixup)), torch.from_numpy(rng.permutation(len(labels)))
             images = torch.lerp(images[partner], images, share)
             target = torch.lerp(target[partner], target, share)
+        # experts grow apart, and gates that find them almost equal stop swapping them, as the learning rate falls
+        falling = optimizer.param_groups[0]["lr"] / step.optimizer.learning_rate
+        for _, layer in self.network.experts():
+            layer.share = step.share * falling
         device = self.fabric.device
         loss, whole = self.wrapped(images.to(device), target.to(device))
         optimizer.zero_grad()
@@ -203,11 +207,10 @@ class Trainer:
         optimizer.step()
         clip_latent_weights(self.network)
         if step.balance_rate:
-            # with the learning rate: gates whose experts are almost equal would swap them to the last batch
-            rate = step.balance_rate * optimizer.param_groups[0]["lr"] / step.optimizer.learning_rate
             for _, layer in self.network.experts():
                 chosen = F.one_hot(cast(Tensor, layer.gate.last_index), layer.gate.experts).float().mean(0)
-                layer.gate.even_out(cast(Tensor, self.fabric.all_reduce(chosen, reduce_op="mean")), rate)
+                everywhere = cast(Tensor, self.fabric.all_reduce(chosen, reduce_op="mean"))
+                layer.gate.even_out(everywhere, falling * step.balance_rate)
         return loss.double()
 
     def _end_of_epoch(self, number: int, epoch: int, loss: float, rate: float, curves: Any) -> None:

@@ -62,6 +62,34 @@ def test_gradients_are_those_of_mixing_binary_weights_straight_through():
     assert torch.allclose(found[1], layer.weight.grad, atol=1e-4)
 
 
+@pytest.mark.parametrize("real", [False, True])
+def test_shared_gradients_are_a_mean_over_all_banks(real):
+    src, layer = signal(), ExpertConv2d(16, 8, 3, experts=4, padding=1, groups=2)
+    layer.real_weights = real
+    upstream, choice = torch.randn(6, 8, 5, 5), torch.eye(4)[[0, 2, 2, 3, 0, 2]]
+
+    def gradient(share):
+        layer.share, layer.weight.grad = share, None
+        layer.mixed(src.bits, choice).backward(upstream)
+        return layer.weight.grad.reshape(4, -1)
+
+    own, part, common = gradient(0.0), gradient(0.25), gradient(1.0)
+    assert not own[1].any()
+    assert own[[0, 2, 3]].abs().sum(1).min() > 0
+    assert torch.allclose(common, own.mean(0).expand(4, -1), atol=1e-5)
+    assert torch.allclose(part, 0.75 * own + 0.25 * common, atol=1e-5)
+
+
+def test_experts_that_share_everything_learn_as_one():
+    src, layer = signal(), ExpertConv2d(16, 8, 3, experts=4, padding=1, groups=2)
+    layer.copy_first_expert()
+    layer.share = 1.0
+    layer(src).square().sum().backward()
+    banks = layer.weight.grad.reshape(4, -1)
+    assert banks[0].abs().sum() > 0
+    assert torch.allclose(banks, banks[:1].expand(4, -1), atol=1e-4)
+
+
 def test_only_the_chosen_expert_gets_weight_gradient_but_all_logits_do():
     src = signal()
     layer = ExpertConv2d(16, 8, 3, experts=4, padding=1, gate_source="pre_sign")

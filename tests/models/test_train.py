@@ -11,6 +11,7 @@ import pytest
 import torch
 from bitexpert.models.checkpoint import load_checkpoint
 from bitexpert.models.datasets import load_dataset
+from bitexpert.models.expert import ExpertConv2d
 from bitexpert.models.gate import ExpertGate
 from bitexpert.models.networks import NetworkError
 from bitexpert.models.recipe import Recipe, load_recipe, save_recipe
@@ -215,6 +216,28 @@ def test_gates_are_evened_out_by_steps_that_fall_with_the_learning_rate(tmp_path
     assert rates[0] < 0.01
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_experts_share_as_far_as_the_learning_rate_has_to_fall(tmp_path, monkeypatch):
+    shares, usual = [], ExpertConv2d.mixed
+
+    def noting(layer, x, choice):
+        if layer.training:
+            shares.append(layer.share)
+        return usual(layer, x, choice)
+
+    monkeypatch.setattr(ExpertConv2d, "mixed", noting)
+    adam = {"learning_rate": 0.01}
+    steps = [
+        {"name": "all", "epochs": 2, "share": 0.8, "optimizer": adam},
+        {"name": "apart", "epochs": 1, "optimizer": adam},
+    ]
+    train(small_recipe(steps=steps), tmp_path / "run", progress=False)
+    assert max(shares) == pytest.approx(0.8)
+    together, apart = shares[: len(shares) // 2], shares[-10:]
+    assert together == sorted(together, reverse=True)
+    assert together[-1] < 0.1
+    assert apart == [0.0] * 10
 
 
 def test_residual_networks_train_too(tmp_path):
