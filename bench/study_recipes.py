@@ -145,8 +145,8 @@ _CIFAR = Data(
     widths=(8, 8, 16, 16),
     pools=(0, 1),
     epochs=24,
-    augment={"flip": True},
-    held_out=0.1,
+    augment={"flip": True, "shift": 4},
+    held_out=0.2,
 )
 
 #: Study -> its variants.
