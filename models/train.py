@@ -174,7 +174,8 @@ def train(
     recipe : Recipe
         What to train, see `load_recipe`.
     run_dir : path
-        The folder to write; empty, absent, or with an unfinished run of the same recipe, unless ``overwrite``.
+        The folder to write; empty, absent, or with an unfinished run of the same recipe on the same images, unless
+        ``overwrite``.
     data : Path, optional
         Where the data set lies; without it, it is downloaded, unless it is bundled.
     progress : bool
@@ -194,7 +195,7 @@ def train(
     Raises
     ------
     RunFolderError
-        If the folder holds something else, or can't be made.
+        If the folder holds something else, an unfinished run on other images, or can't be made.
     NetworkError
         If the network doesn't fit together or doesn't fit the data.
     DataError
@@ -217,6 +218,8 @@ def train(
         images = _load(recipe, data)
     if tuning is not None:
         images = hold_out(images, tuning, seed=recipe.dataset.seed)
+    if unfinished:
+        folder.check_images(images)
     with _reproducible(training.seed, training.threads):
         network = _network(recipe, images)
         state = fabric.broadcast(folder.load_state() if unfinished and fabric.is_global_zero else None)

@@ -60,9 +60,13 @@ def _environment(data: Dataset, device: torch.device, world: int) -> dict[str, A
         "packages": {name: release(name) for name in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": world,
-        "data": data.source,
-        "images": {"train": len(data.train_y), "held_out": len(data.test_y)},
+        **_images(data),
     }
+
+
+def _images(data: Dataset) -> dict[str, Any]:
+    """Which images a run trains on and is measured on."""
+    return {"data": data.source, "images": {"train": len(data.train_y), "held_out": len(data.test_y)}}
 
 
 class RunFolder:
@@ -135,6 +139,19 @@ class RunFolder:
             return load_recipe(file) == recipe
         except RecipeError:
             return False
+
+    def check_images(self, data: Dataset) -> None:
+        """See that the unfinished run that is here began with these images; another raises RunFolderError."""
+        path = self.path / "environment.json"
+        if not path.exists():
+            return  # killed before anything was trained
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        for key, now in _images(data).items():
+            if begun.get(key) != now:
+                raise RunFolderError(
+                    f"{self.path} holds an unfinished run on other images ({begun.get(key)}, now {now}); give the same "
+                    "data, choose another folder, or allow overwriting (--overwrite)"
+                )
 
     def begin(self, recipe: Recipe, data: Dataset, device: torch.device, world: int) -> None:
         """Remove an earlier run, and write what is known before the training."""

@@ -264,6 +264,20 @@ def test_a_training_that_diverges_says_so(tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "model.pt").exists()
 
 
+def test_an_unfinished_run_goes_on_with_its_own_images_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.Trainer, "_batch", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(TrainingError):
+        train(small_recipe(), tmp_path / "run", progress=False, tuning=0.25)
+    monkeypatch.undo()
+    kept = (tmp_path / "run" / "environment.json").read_bytes()
+    with pytest.raises(
+        RunFolderError, match=r"an unfinished run on other images \({'train': 1078, .*; give the same data"
+    ):
+        train(small_recipe(), tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "environment.json").read_bytes() == kept
+    assert train(small_recipe(), tmp_path / "run", progress=False, tuning=0.25).accuracy > 0.2
+
+
 def test_a_folder_in_use_is_refused_or_overwritten(run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="isn't empty"):
