@@ -271,7 +271,7 @@ def test_an_unfinished_run_goes_on_with_its_own_images_only(tmp_path, monkeypatc
     monkeypatch.undo()
     kept = (tmp_path / "run" / "environment.json").read_bytes()
     with pytest.raises(
-        RunFolderError, match=r"an unfinished run on other images \({'train': 1078, .*; give the same data"
+        RunFolderError, match=r"an unfinished run on other images \({'train': 1077, .*; give the same data"
     ):
         train(small_recipe(), tmp_path / "run", progress=False)
     assert (tmp_path / "run" / "environment.json").read_bytes() == kept
