@@ -38,9 +38,10 @@ class Variant:
         Factor on all widths.
     step : dict
         Settings of all steps.
-    start : {"single", "scratch", "copies", "normalized", "even"}
+    start : {"single", "scratch", "copies", "normalized", "even", "shared"}
         One step without experts or with experts that start at random; or experts that start as copies of the first
-        one, trained for an epoch; with gates normalized, too; and with biases that even them out.
+        one, trained for an epoch; with gates normalized, too; and with biases that even them out, or with gradients
+        that experts share at first.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Variant:
         if self.start in ("single", "scratch"):
             return [{"name": "train", "epochs": self.data.epochs, **base}]
         chosen = {"expand": True, "normalize_gates": self.start != "copies"}
-        chosen |= {"balance_rate": 0.02} if self.start == "even" else {}
+        chosen |= {"even": {"balance_rate": 0.02}, "shared": {"share": 1.0}}.get(self.start, {})
         return [
             {"name": "one expert", "epochs": 1, "experts": "first", **base, "schedule": {"kind": "constant"}},
             {"name": "all experts", "epochs": self.data.epochs - 1, **base, **chosen},
@@ -101,8 +102,8 @@ def _main_variants(data: Data) -> list[Variant]:
         Variant("plain", "plain", data),
         Variant("es", "ES, tau = 2", data, block=_ES),
         Variant("es-g", "ES + G, tau = 2, g = 2", data, block=_ES_G),
-        Variant("experts", "4 experts", data, later=_EXPERTS, start="normalized"),
-        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="normalized"),
+        Variant("experts", "4 experts", data, later=_EXPERTS, start="shared"),
+        Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="shared"),
         Variant("wide", "plain, twice as wide", data, wider=2),
     ]
 
@@ -112,7 +113,8 @@ def _detail_variants(data: Data) -> list[Variant]:
     bits = {**_EXPERTS, "gate": "sign"}
     paper = {**_EXPERTS, "standardize": False}
     return [
-        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="normalized"),
+        Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="shared"),
+        Variant("experts-apart", "4 experts, no shared gradients", data, later=_EXPERTS, start="normalized"),
         Variant("scratch", "4 experts, the paper's gate, from random weights", data, later=paper, start="scratch"),
         Variant("copies", "4 experts, the paper's gate, copies of one", data, later=paper, start="copies"),
         Variant("normalized", "the same, gates normalized at the start", data, later=paper, start="normalized"),
