@@ -27,6 +27,8 @@ class SignConv2d(nn.Module):
         Filter banks; with 1 there is no gate, and the layer is a `BinaryConv2d`.
     gate : {"pre_sign", "sign"}
         What the gate reads: the input before the sign as in the paper, or its bits.
+    standardize : bool
+        The gate's logits, see `ExpertGate`.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class SignConv2d(nn.Module):
         groups: int = 1,
         experts: int = 1,
         gate: GateSource = "pre_sign",
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         self.sign = BinaryActivation()
@@ -66,6 +69,7 @@ class SignConv2d(nn.Module):
                 pad_mode="zero",
                 groups=groups,
                 gate_source=gate,
+                standardize=standardize,
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -161,3 +161,13 @@ def test_state_survives_a_round_trip():
     assert not torch.equal(model(x), other(x))
     other.load_state_dict(model.state_dict())
     assert torch.equal(model(x), other(x))
+
+
+def test_standardized_gates():
+    model = small(standardize=True)
+    gates = [layer.gate for _, layer in model.experts()]
+    assert gates
+    assert all(gate.norm is not None for gate in gates)
+    nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
+    assert all(gate.linear.weight.grad.abs().sum() > 0 for gate in gates)
+    assert all(layer.gate.norm is None for _, layer in small().experts())
