@@ -111,7 +111,7 @@ def _main_variants(data: Data) -> list[Variant]:
 def _detail_variants(data: Data) -> list[Variant]:
     """Gates, padding, gradients, and what keeps experts in use."""
     bits = {**_EXPERTS, "gate": "sign"}
-    paper = {**_EXPERTS, "standardize": False}
+    paper = {**_EXPERTS, "whiten": False}
     return [
         Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="shared"),
         Variant("experts-apart", "4 experts, no shared gradients", data, later=_EXPERTS, start="normalized"),

@@ -121,7 +121,7 @@ def _rows(name: str, module: nn.Module, y: Tensor, input_max: int) -> list[Layer
             gate = module.gate
             return [
                 LayerCost(
-                    f"{name}.gate", "gate", (gate.experts,), macs=gate.linear.weight.numel(), parameters=_size(gate)
+                    f"{name}.gate", "gate", (gate.experts,), macs=gate.experts * gate.channels, parameters=_size(gate)
                 ),
                 LayerCost(name, "expert conv", shape, **_binary(module, y, input_max)),
             ]

@@ -105,7 +105,7 @@ class ExpertUnit(nn.Module):
     in_channels, out_channels : int
     kernel, stride : int
         Pixels.
-    groups, experts, gate, standardize
+    groups, experts, gate, whiten
         As in `SignConv2d`; the gate reads the tensor behind the batch normalization.
     squeeze_excite : bool
         Whether a `SqueezeExcite` on that same tensor weighs the maps.
@@ -127,7 +127,7 @@ class ExpertUnit(nn.Module):
         groups: int = 1,
         experts: int = 4,
         gate: GateSource = "pre_sign",
-        standardize: bool = False,
+        whiten: bool = False,
         squeeze_excite: bool = False,
         downsample_ratio: int = 1,
     ) -> None:
@@ -141,7 +141,7 @@ class ExpertUnit(nn.Module):
             groups=groups,
             experts=experts,
             gate=gate,
-            standardize=standardize,
+            whiten=whiten,
         )
         self.alpha = ChannelScale(out_channels)
         self.excite = SqueezeExcite(in_channels, out_channels // 8, out_channels) if squeeze_excite else None
@@ -192,7 +192,7 @@ class EBResNetConfig(ImageConfig):
         Filter banks of every binary convolution.
     gate : {"pre_sign", "sign"}
         What the gates read.
-    standardize : bool
+    whiten : bool
         The gates' logits, see `ExpertGate`; the paper's are not.
     squeeze_excite : bool
         The released network has it; the paper's text doesn't tell whether its tables do.
@@ -210,7 +210,7 @@ class EBResNetConfig(ImageConfig):
     structure: str = "1262-2-4:8:8:16"
     experts: int = Field(default=4, ge=1, le=64)
     gate: GateSource = "pre_sign"
-    standardize: bool = False
+    whiten: bool = False
     squeeze_excite: bool = False
     mixing: bool = True
     downsample_ratio: int = Field(default=4, ge=1, le=64)
@@ -259,7 +259,7 @@ class EBResNet(BinaryNetwork):
                             mixing=config.mixing,
                             experts=config.experts,
                             gate=config.gate,
-                            standardize=config.standardize,
+                            whiten=config.whiten,
                             squeeze_excite=config.squeeze_excite,
                             downsample_ratio=config.downsample_ratio,
                         )

@@ -138,7 +138,7 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         Copies that the preceding block made of each map (``pre_sign`` only).
     gate_bits : int
         Width of the frozen gate weights.
-    standardize : bool
+    whiten : bool
         The gate's logits, see `ExpertGate`.
 
     Raises
@@ -171,13 +171,11 @@ class ExpertConv2d(BinaryWeights, qnn.QuantConv2d):
         gate_source: GateSource = "pre_sign",
         repeat: int = 1,
         gate_bits: int = 8,
-        standardize: bool = False,
+        whiten: bool = False,
     ) -> None:
         check_groups(in_channels, out_channels, groups)
         check_padding(padding, pad_mode)
-        gate = ExpertGate(
-            experts, in_channels, source=gate_source, repeat=repeat, bits=gate_bits, standardize=standardize
-        )
+        gate = ExpertGate(experts, in_channels, source=gate_source, repeat=repeat, bits=gate_bits, whiten=whiten)
         super().__init__(
             in_channels,
             out_channels * experts,

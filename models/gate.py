@@ -1,10 +1,12 @@
 """The gate of an expert layer: a linear classifier on spatial means, exact in integers once frozen."""
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .whitening import Whitening, products, simplex
 
 __all__ = ["ExpertGate", "GateSource", "integer_experts", "spatial_mean", "winner_take_all"]
 
@@ -61,11 +63,6 @@ def spatial_mean(x: Tensor) -> Tensor:
     return x.mean((2, 3), dtype=torch.float32)
 
 
-def _products(means: Tensor, weight: Tensor) -> Tensor:
-    """``means @ weight.T``, as sums of products, which automatic mixed precision leaves in 32 bits: half make ties."""
-    return (means.float()[:, None] * weight).sum(2)
-
-
 class ExpertGate(nn.Module):
     """Chooses one of N experts for each sample.
 
@@ -82,10 +79,10 @@ class ExpertGate(nn.Module):
         Copies that the preceding block made of each map (``pre_sign`` only).
     bits : int
         Width of the frozen integer weights, 2 to 16.
-    standardize : bool
-        Bring each logit's distance from the mean of all logits to mean 0 and deviation 1 over the batch, as a batch
-        normalization does; the frozen gate takes it up. Without it the logits of several experts grow almost equal, and
-        which of them an image gets depends on the other images of its batch (docs/results.md).
+    whiten : bool
+        Bring the differences between the logits to mean 0 and covariance 1 over the batch, see `Whitening`; the frozen
+        gate takes it up. Without it the logits come to lie on a line in training: images are told apart in two ways
+        only, and which of several experts with equal logits they get is left to chance (docs/results.md).
 
     Raises
     ------
@@ -95,13 +92,14 @@ class ExpertGate(nn.Module):
     Notes
     -----
     High-Capacity Expert Binary Networks (ICLR 2021), eq. 5: ``z = mean_hw(x) @ omega``, here with
-    a bias as in the authors' code. Standardized logits are ours, and have no trained bias.
+    a bias as in the authors' code. Whitened logits are ours, and have no trained bias.
     """
 
     weight_int: Tensor
     bias_int: Tensor
     frozen_flag: Tensor
     shift: Tensor
+    corners: Tensor
 
     def __init__(
         self,
@@ -111,7 +109,7 @@ class ExpertGate(nn.Module):
         source: GateSource = "pre_sign",
         repeat: int = 1,
         bits: int = 8,
-        standardize: bool = False,
+        whiten: bool = False,
     ) -> None:
         super().__init__()
         if source not in ("sign", "pre_sign"):
@@ -126,11 +124,12 @@ class ExpertGate(nn.Module):
             raise ValueError(f"bits={bits} for the gate's weights must lie between 2 and 16")
         self.experts, self.channels, self.source = experts, channels, source
         self.repeat, self.bits = repeat, bits
-        self.linear = nn.Linear(channels, experts, bias=not standardize)
-        # almost equal logits have small variances
-        self.norm = nn.BatchNorm1d(experts, affine=False, eps=1e-10) if standardize else None
-        if standardize:
+        whiten = whiten and experts > 1  # one expert is never chosen among others
+        self.linear = nn.Linear(channels, experts, bias=not whiten)
+        self.whitening = Whitening(experts - 1) if whiten else None
+        if whiten:
             self.register_buffer("shift", torch.zeros(experts))
+            self.register_buffer("corners", simplex(experts), persistent=False)
         self.single = False  # training's first stage: expert 0 for everyone
         self.probabilities: Tensor | None = None
         self.last_index: Tensor | None = None
@@ -145,35 +144,21 @@ class ExpertGate(nn.Module):
 
     def logits(self, means: Tensor) -> Tensor:
         """Real-valued logits ``[B, N]`` of the gate's source, averaged over the map: ``[B, C]``."""
-        if self.norm is None or not self.training or len(means) == 1:
-            weight, bias = self._affine()
-            return _products(means, weight) + bias
-        z = _products(means, self.linear.weight)
-        mean, variance = self._statistics()
-        # as a function: it is no operation of the frozen gate, and counted as none
-        z = F.batch_norm(
-            z - z.mean(1, keepdim=True),
-            mean,
-            variance,
-            training=True,
-            momentum=cast(float, self.norm.momentum),
-            eps=self.norm.eps,
-        )
-        return z + self.shift
+        if self.whitening is None:
+            return products(means, self.linear.weight) + self.linear.bias
+        return products(self.whitening(products(means, self._differences())), self.corners) + self.shift
 
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Running mean and variance ``[N]`` of the logits' distances from their mean."""
-        norm = cast(nn.BatchNorm1d, self.norm)
-        return cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    def _differences(self) -> Tensor:
+        """Weights ``[N-1, C]`` of what differs between the logits; what they share changes no choice."""
+        return products(self.corners.t(), self.linear.weight.t())
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """Weights ``[N, C]`` and biases ``[N]`` of the logits in evaluation."""
-        weight = self.linear.weight
-        if self.norm is None:
-            return weight, self.linear.bias
-        mean, variance = self._statistics()
-        gain = 1.0 / torch.sqrt(variance + self.norm.eps)
-        return (weight - weight.mean(0)) * gain[:, None], self.shift - mean * gain
+        if self.whitening is None:
+            return self.linear.weight, self.linear.bias
+        matrix, offset = self.whitening.affine()
+        matrix = products(self.corners, matrix.t())
+        return products(matrix, self._differences().t()), products(self.corners, offset[None])[:, 0] + self.shift
 
     def forward(self, means: Tensor) -> Tensor:
         """One-hot choice ``[B, N]`` with the softmax gradient, from the source's means ``[B, C]`` (not frozen)."""
@@ -199,10 +184,8 @@ class ExpertGate(nn.Module):
         means : Tensor
             Spatial means of the gate's source ``[samples, C]``.
         """
-        if self.norm is not None:
-            z = _products(means, self.linear.weight - self.linear.weight.mean(0))
-            for kept, seen in zip(self._statistics(), (z.mean(0), z.var(0)), strict=True):
-                kept.copy_(seen)
+        if self.whitening is not None:
+            self.whitening.measure(products(means, self._differences()))
             return
         z = self.logits(means)
         gain = 1.0 / z.std(0).clamp_min(1e-6)
@@ -220,7 +203,7 @@ class ExpertGate(nn.Module):
         rate : float
             By how much the bias of an expert with twice its fair share falls.
         """
-        bias = self.linear.bias if self.norm is None else self.shift
+        bias = self.linear.bias if self.whitening is None else self.shift
         bias.sub_(rate * (self.experts * share - 1).to(bias))
 
     @torch.no_grad()

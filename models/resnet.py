@@ -80,7 +80,7 @@ class ResidualUnit(nn.Module):
         ``react`` adds the learned offset before the sign and the RPReLU behind the sum.
     shortcut : {"conv", "copy"}
         See `Shortcut`; where neither size nor width changes, the input is added as it is.
-    experts, gate, standardize
+    experts, gate, whiten
         As in `SignConv2d`.
     fraction_bits : int, optional
         Of a stream of integers: the normalization is a `StreamNorm`. Default: real numbers.
@@ -103,7 +103,7 @@ class ResidualUnit(nn.Module):
         shortcut: ShortcutKind = "conv",
         experts: int = 1,
         gate: GateSource = "pre_sign",
-        standardize: bool = False,
+        whiten: bool = False,
         fraction_bits: int | None = None,
     ) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class ResidualUnit(nn.Module):
             groups=es.conv_groups,
             experts=experts,
             gate=gate,
-            standardize=standardize,
+            whiten=whiten,
         )
         if fraction_bits is None:
             self.tile: nn.Module = es
@@ -148,7 +148,7 @@ class ResNetConfig(ImageConfig):
         Channels of the first stage, before the transform.
     stem : {"imagenet", "dabnn", "cifar"}
         See `make_stem`.
-    tau, es_groups, style, shortcut, experts, gate, standardize
+    tau, es_groups, style, shortcut, experts, gate, whiten
         As in `ResidualUnit`.
     stream : {"real", "integer"}
         What runs along the shortcuts. With integers the network becomes an accelerator: weights of the stem and the
@@ -169,7 +169,7 @@ class ResNetConfig(ImageConfig):
     shortcut: ShortcutKind = "conv"
     experts: int = Field(default=1, ge=1, le=64)
     gate: GateSource = "pre_sign"
-    standardize: bool = False
+    whiten: bool = False
     stream: StreamKind = "real"
     fraction_bits: int = Field(default=8, ge=1, le=16)
 
@@ -274,7 +274,7 @@ class ResNet(BinaryNetwork):
                             shortcut=config.shortcut,
                             experts=config.experts,
                             gate=config.gate,
-                            standardize=config.standardize,
+                            whiten=config.whiten,
                             fraction_bits=config.fraction_bits if integer else None,
                         )
                     )

@@ -27,7 +27,7 @@ class SignConv2d(nn.Module):
         Filter banks; with 1 there is no gate, and the layer is a `BinaryConv2d`.
     gate : {"pre_sign", "sign"}
         What the gate reads: the input before the sign as in the paper, or its bits.
-    standardize : bool
+    whiten : bool
         The gate's logits, see `ExpertGate`.
 
     Raises
@@ -50,7 +50,7 @@ class SignConv2d(nn.Module):
         groups: int = 1,
         experts: int = 1,
         gate: GateSource = "pre_sign",
-        standardize: bool = False,
+        whiten: bool = False,
     ) -> None:
         super().__init__()
         self.sign = BinaryActivation()
@@ -69,7 +69,7 @@ class SignConv2d(nn.Module):
                 pad_mode="zero",
                 groups=groups,
                 gate_source=gate,
-                standardize=standardize,
+                whiten=whiten,
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class BlockConfig(BaseModel):
     groups : int, optional
         Groups of the convolution; default ``E**2``, which keeps the number of binary products
         (High-Capacity Expert Binary Networks, ICLR 2021, section on width expansion).
-    experts, gate, gate_bits, standardize
+    experts, gate, gate_bits, whiten
         As in `ExpertConv2d`.
     kernel, stride, padding, pad_mode, pool
         Pixels; see `BinaryConv2d` and `BinaryBlock`.
@@ -59,7 +59,7 @@ class BlockConfig(BaseModel):
     experts: int = Field(default=4, ge=1, le=64)
     gate: GateSource = "pre_sign"
     gate_bits: int = Field(default=8, ge=2, le=16)
-    standardize: bool = True
+    whiten: bool = True
 
     @model_validator(mode="after")
     def _one_kind(self) -> "BlockConfig":
@@ -200,7 +200,7 @@ class Vgg(BinaryNetwork):
                 gate_source=cfg.gate,
                 repeat=repeat,
                 gate_bits=cfg.gate_bits,
-                standardize=cfg.standardize,
+                whiten=cfg.whiten,
                 **window,
             )
             return BinaryBlock(expert, repeat=copies, pool=cfg.pool)

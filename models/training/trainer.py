@@ -17,6 +17,7 @@ from ..datasets import Dataset
 from ..network import BinaryNetwork
 from ..quant import clip_latent_weights, use_real_activations, use_surrogate
 from ..recipe import Recipe, StepConfig, TeacherConfig
+from ..whitening import Whitening
 from .augment import Batches, pixels
 from .losses import Teacher, TrainingTask, calibrated_scale
 from .measure import count_right
@@ -247,7 +248,7 @@ class Trainer:
         lag behind them, by more than half a deviation in some channels (Nagel et al., Overcoming Oscillations in
         Quantization-Aware Training, ICML 2022, section 4).
         """
-        layers = [layer for layer in self.network.modules() if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))]
+        layers = [layer for layer in self.network.modules() if isinstance(layer, (nn.BatchNorm2d, Whitening))]
         momenta = [layer.momentum for layer in layers]
         self.network.train()
         for i, (images, _) in enumerate(self._batches(number, epoch).loader(0, self.recipe.training.workers)):
@@ -258,8 +259,8 @@ class Trainer:
             self.network(images.to(self.fabric.device))
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-            for statistic in (layer.running_mean, layer.running_var):
-                if statistic is not None:
+            for name, statistic in layer.named_buffers():
+                if name.startswith("running_"):
                     statistic.copy_(cast(Tensor, self.fabric.all_reduce(statistic, reduce_op="mean")))
 
     def _keep(

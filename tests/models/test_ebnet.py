@@ -163,8 +163,8 @@ def test_state_survives_a_round_trip():
     assert torch.equal(model(x), other(x))
 
 
-def test_standardized_gates():
-    model = small(standardize=True)
+def test_whitened_gates():
+    model = small(whiten=True)
     gates = [layer.gate for _, layer in model.experts()]
     assert gates
     assert all(gate.norm is not None for gate in gates)

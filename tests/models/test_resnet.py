@@ -118,7 +118,7 @@ def test_layouts():
     assert widths["es-resnet-20"] == [64, 128, 256]
 
 
-INTEGER = {"stream": "integer", "gate": "sign", "standardize": True}
+INTEGER = {"stream": "integer", "gate": "sign", "whiten": True}
 
 
 @pytest.mark.parametrize("experts", [1, 3])

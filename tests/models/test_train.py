@@ -198,7 +198,7 @@ def test_evened_out_gates_use_all_experts(tmp_path):
         start = {"name": "all", "epochs": 4, "balance_rate": rate, "optimizer": {"learning_rate": 0.01}}
         recipe = small_recipe(steps=[start]).model_dump()
         for block in recipe["network"]["config"]["blocks"][1:]:
-            block["standardize"] = False
+            block["whiten"] = False
         result = train(Recipe.model_validate(recipe), tmp_path / str(rate), progress=False)
         return min(min(counts) / (sum(counts) / len(counts)) for counts in result.expert_usage.values())
 
