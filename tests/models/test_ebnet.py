@@ -89,7 +89,7 @@ def test_a_unit_is_the_papers_formula():
         unit.activation.weight.uniform_(-1, 1)
     x = torch.randn(5, 16, 6, 6)
     gate = unit.conv.conv.gate
-    gate.normalize(unit.bn(x).mean((2, 3)))
+    gate.whiteningalize(unit.bn(x).mean((2, 3)))
     got = unit(x)
     xbar = (pre := unit.bn(x)).mean((2, 3))
     bank = unit.conv.conv.weight.reshape(3, 16, 8, 3, 3)
@@ -167,7 +167,7 @@ def test_whitened_gates():
     model = small(whiten=True)
     gates = [layer.gate for _, layer in model.experts()]
     assert gates
-    assert all(gate.norm is not None for gate in gates)
+    assert all(gate.whitening is not None for gate in gates)
     nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
     assert all(gate.linear.weight.grad.abs().sum() > 0 for gate in gates)
-    assert all(layer.gate.norm is None for _, layer in small().experts())
+    assert all(layer.gate.whitening is None for _, layer in small().experts())
