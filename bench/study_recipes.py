@@ -134,7 +134,7 @@ _FASHION = Data(
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
-    widths=(8, 8, 16, 16),
+    widths=(8, 16, 32, 32),
     pools=(0, 2),
     epochs=8,
     augment={},
@@ -144,11 +144,11 @@ _CIFAR = Data(
     channels=3,
     side=32,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    widths=(8, 8, 16, 16),
+    widths=(16, 32, 32, 64),
     pools=(0, 1),
-    epochs=24,
-    augment={"flip": True, "shift": 4},
-    held_out=0.2,
+    epochs=12,
+    augment={"flip": True},
+    held_out=0.1,
 )
 
 #: Study -> its variants.
