@@ -141,12 +141,14 @@ def check(
 
 
 def _line(result: CheckResult) -> str:
+    colours = {"equal": "green", "differs": "bold red", "not checked": "yellow"}
+    start = f"  [{colours[result.status]}]{result.status:<11}[/]  {result.name}: "
     if result.right is None:
-        return f"  {result.name:<16}[yellow]not checked[/]  {escape(result.reason)}"
+        return start + escape(result.reason)
     counted = f"{result.right} of {result.total} right ({result.right / result.total:.2%})"
     if result.status == "equal":
-        return f"  {result.name:<16}[green]equal[/]  {counted}, {result.seconds:.1f} s"
-    return f"  {result.name:<16}[bold red]differs[/]  {counted}; the card says {result.expected}"
+        return f"{start}{counted}, {result.seconds:.1f} s"
+    return f"{start}{counted}; the card says {result.expected}"
 
 
 @zoo.command("add")

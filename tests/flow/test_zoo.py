@@ -172,7 +172,7 @@ def test_equal(own, command, with_data):
     assert told[-1] == "small-one: 1000 of 1300 images"
     status, out, _ = command("zoo", "check", "--zoo", own)
     assert status == 0
-    assert "small-one       equal  1040 of 1300 right (80.00%)" in out
+    assert "equal        small-one: 1040 of 1300 right (80.00%)" in out
 
 
 def test_a_card_that_says_too_much(own, command, with_data):
@@ -180,7 +180,7 @@ def test_a_card_that_says_too_much(own, command, with_data):
     path.write_text(path.read_text().replace("right: 1040", "right: 1041"))
     status, out, _ = command("zoo", "check", "--zoo", own)
     assert status == 1
-    assert "differs  1040 of 1300 right (80.00%); the card says 1041" in out
+    assert "differs      small-one: 1040 of 1300 right (80.00%); the card says 1041" in out
     status, out, _ = command("zoo", "check", "--zoo", own, "--json")
     assert (status, json.loads(out)["networks"][0]["status"]) == (1, "differs")
 
@@ -202,7 +202,7 @@ def test_missing_data_is_told(own, command):
     """The set `noise` is none that can be loaded; beside it, one that can."""
     status, out, _ = command("zoo", "check", "--zoo", own)
     assert status == 2
-    assert "small-one       not checked" in out
+    assert "not checked  small-one: " in out
     assert "'noise' is unknown" in out
     assert "nothing was checked" in out
     for end in (".npz", ".yaml"):
@@ -301,6 +301,6 @@ def test_progress_on_a_terminal_leaves_results_alone(own, with_data, capsys, mon
     monkeypatch.setattr("bitexpert.flow.cli_zoo.errors", terminal)
     assert main(["zoo", "check", "--zoo", str(own)]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("  small-one       equal  1040 of 1300 right (80.00%), ")
+    assert out.startswith("  equal        small-one: 1040 of 1300 right (80.00%), ")
     assert out.count("\n") == 1
     assert "small-one: 1000 of 1300 images" in err
