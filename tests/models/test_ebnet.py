@@ -89,7 +89,7 @@ def test_a_unit_is_the_papers_formula():
         unit.activation.weight.uniform_(-1, 1)
     x = torch.randn(5, 16, 6, 6)
     gate = unit.conv.conv.gate
-    gate.whiteningalize(unit.bn(x).mean((2, 3)))
+    gate.normalize(unit.bn(x).mean((2, 3)))
     got = unit(x)
     xbar = (pre := unit.bn(x)).mean((2, 3))
     bank = unit.conv.conv.weight.reshape(3, 16, 8, 3, 3)
