@@ -226,8 +226,9 @@ class ESResNet20Config(ESResNet18Config):
 
 
 class ResNet(BinaryNetwork):
-    """``stem -> stages of units -> first channels -> mean -> linear``; all but the signs and their products is real,
-    or, with ``stream="integer"``, integers.
+    """``stem -> stages of units -> first channels -> mean -> linear``.
+
+    Stem, residual stream and classifier are real or, with ``stream="integer"``, integers.
 
     Parameters
     ----------

@@ -34,8 +34,8 @@ class Whitening(nn.Module):
 
     Notes
     -----
-    By the inverse of the covariance's Cholesky factor, as in Iterative Normalization's forerunner, Decorrelated Batch
-    Normalization (Huang et al., CVPR 2018). The gradient takes the statistics in, so nothing is learned that they undo.
+    The idea is that of Decorrelated Batch Normalization (Huang et al., CVPR 2018), here by the inverse of the covariance's
+    Cholesky factor. The gradient takes the statistics in, so nothing is learned that they undo.
     """
 
     running_mean: Tensor
