@@ -34,8 +34,8 @@ class Whitening(nn.Module):
 
     Notes
     -----
-    The idea is that of Decorrelated Batch Normalization (Huang et al., CVPR 2018), here by the inverse of the covariance's
-    Cholesky factor. The gradient takes the statistics in, so nothing is learned that they undo.
+    The idea is that of Decorrelated Batch Normalization (Huang et al., CVPR 2018), here by the inverse of the
+    covariance's Cholesky factor. The gradient takes the statistics in, so nothing is learned that they undo.
     """
 
     running_mean: Tensor
@@ -79,4 +79,5 @@ class Whitening(nn.Module):
     @staticmethod
     def _factor(covariance: Tensor) -> Tensor:
         ridge = RIDGE * covariance.diagonal().mean() + 1e-12
-        return torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), device=covariance.device))
+        # "ex": what isn't finite passes as such, to be told of as a training that has diverged
+        return torch.linalg.cholesky_ex(covariance + ridge * torch.eye(len(covariance), device=covariance.device)).L

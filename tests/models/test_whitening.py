@@ -89,3 +89,8 @@ def test_the_gradient_has_no_part_that_whitening_undoes():
     assert x.grad.sum(0).abs().max() < 1e-3 * x.grad.abs().sum()  # shifting all samples
     scaling = (x.grad * (x - x.mean(0))).sum()
     assert abs(scaling) < 1e-2 * (x.grad * (x - x.mean(0))).abs().sum()
+
+
+def test_what_is_not_finite_stays_so():
+    assert Whitening(3)(features(50) * float("inf")).isnan().any()
+    assert Whitening(3)(features(50) * float("nan")).isnan().all()
