@@ -17,6 +17,7 @@ from ..models.binary import BinaryWeights
 from ..models.checkpoint import load_checkpoint
 from ..models.expert import EXPERT_DOMAIN, ExpertConv2d
 from ..models.files import write_atomically
+from ..models.stream import StreamNorm
 from .custom_op import expert_inputs
 from .passes.base import name_new, tensor_names
 from .quiet import quiet
@@ -29,9 +30,11 @@ class ExportError(BitexpertError):
 
 
 def _check(model: nn.Module) -> None:
-    """Raise ExportError unless every layer is binary, every weight +-1 and every gate frozen."""
+    """Raise ExportError unless every layer is quantized, every binary weight +-1 and all that can be frozen is."""
     gates = {id(layer.gate.linear) for layer in model.modules() if isinstance(layer, ExpertConv2d)}
     for name, layer in model.named_modules():
+        if isinstance(layer, StreamNorm) and not layer.frozen:
+            raise ExportError(f"{name}: its slope isn't rounded for good; call model.freeze() before the export")
         if not isinstance(layer, BinaryWeights):
             quantized = getattr(getattr(layer, "weight_quant", None), "is_quant_enabled", False)  # as Brevitas tells
             if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates and not quantized:
@@ -40,6 +43,8 @@ def _check(model: nn.Module) -> None:
                     "network without real layers (vgg, cnv, es-eb-cnv, or a resnet with stream: integer), or this one "
                     "with brevitas.export for other use"
                 )
+            if quantized and not torch.isfinite(layer.weight).all():
+                raise ExportError(f"{name}: its weights aren't all finite; the training has diverged, train again")
             continue
         if layer.real_weights:
             raise ExportError(

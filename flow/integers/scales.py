@@ -36,11 +36,12 @@ def common_scale(scales: np.ndarray, largest_exact: int = LARGEST_RATIO) -> tupl
     if not len(sizes):
         return 1.0, np.zeros(scales.shape, np.int64)
     exact = [Fraction(size) for size in sizes.tolist()]
-    whole = [int(size * max(size.denominator for size in exact)) for size in exact]  # all are powers of two
-    divisor = gcd(*whole)
-    if whole[-1] // divisor <= largest_exact:
-        scale = Fraction(divisor, max(size.denominator for size in exact))
-        return float(scale), np.rint(scales / float(scale)).astype(np.int64)
+    denominator = max(size.denominator for size in exact)  # all are powers of two
+    numerators = [int(size * denominator) for size in exact]
+    divisor = gcd(*numerators)
+    if numerators[-1] // divisor <= largest_exact:
+        common = float(Fraction(divisor, denominator))
+        return common, np.rint(scales / common).astype(np.int64)
     unit = float(sizes[0])
     for denominator in range(1, 17):
         factors = scales * (denominator / unit)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from bitexpert.flow.export import export
+from bitexpert.flow.export import ExportError, export
 from bitexpert.models.networks import build_network
 from wholeway import accelerator, in_hardware
 
@@ -50,3 +50,19 @@ def test_in_hardware(tmp_path):
     )
     assert {"Add", "FrameHold", "Concat"} <= {type(node.op).__name__ for node in graph.nodes}
     in_hardware(graph, inputs)
+
+
+def test_a_stream_that_is_not_frozen_is_refused(tmp_path):
+    model = build_network("es-resnet-20", TINY).eval()
+    with pytest.raises(ExportError, match=r"stages.0.0.bn: its slope isn't rounded for good; call model.freeze\(\)"):
+        export(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("layer", ["stem.conv", "head.linear"])
+def test_weights_that_are_not_finite_are_refused(layer, tmp_path):
+    model = build_network("es-resnet-20", TINY).freeze()
+    with torch.no_grad():
+        model.get_submodule(layer).weight.view(-1)[0] = float("nan")
+    with pytest.raises(ExportError, match=f"{layer}: its weights aren't all finite; the training has diverged"):
+        export(model, tmp_path / "model.onnx")
