@@ -42,6 +42,8 @@ class Variant:
         One step without experts or with experts that start at random; or experts that start as copies of the first
         one, trained for an epoch; with gates normalized, too; and with biases that even them out, or with gradients
         that experts share at first.
+    gate_epochs : int, optional
+        Epochs with experts in which their gates learn.
     """
 
     name: str
@@ -52,13 +54,17 @@ class Variant:
     wider: int = 1
     step: dict[str, Any] = field(default_factory=dict)
     start: str = "single"
+    gate_epochs: int | None = 2
 
     def _steps(self) -> list[dict[str, Any]]:
         base = {"optimizer": {"name": "adam", "learning_rate": 0.005}, **self.step}
         if self.start in ("single", "scratch"):
             return [{"name": "train", "epochs": self.data.epochs, **base}]
-        chosen = {"expand": True, "normalize_gates": self.start != "copies"}
-        chosen |= {"even": {"balance_rate": 0.02}, "shared": {"share": 1.0}}.get(self.start, {})
+        chosen: dict[str, Any] = {"expand": True, "normalize_gates": self.start != "copies"}
+        if self.start == "even":
+            chosen["balance_rate"] = 0.02
+        if self.start == "shared":
+            chosen |= {"share": 1.0, "gate_epochs": self.gate_epochs}
         return [
             {"name": "one expert", "epochs": 1, "experts": "first", **base, "schedule": {"kind": "constant"}},
             {"name": "all experts", "epochs": self.data.epochs - 1, **base, **chosen},
@@ -114,6 +120,14 @@ def _detail_variants(data: Data) -> list[Variant]:
     paper = {**_EXPERTS, "whiten": False}
     return [
         Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="shared"),
+        Variant(
+            "experts-restless",
+            "4 experts, gates learn to the end",
+            data,
+            later=_EXPERTS,
+            start="shared",
+            gate_epochs=None,
+        ),
         Variant("experts-apart", "4 experts, no shared gradients", data, later=_EXPERTS, start="normalized"),
         Variant("scratch", "4 experts, the paper's gate, from random weights", data, later=paper, start="scratch"),
         Variant("copies", "4 experts, the paper's gate, copies of one", data, later=paper, start="copies"),
@@ -146,9 +160,9 @@ _CIFAR = Data(
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     widths=(16, 32, 32, 64),
     pools=(0, 1),
-    epochs=16,
-    augment={"flip": True, "shift": 4},
-    held_out=0.2,
+    epochs=12,
+    augment={"flip": True},
+    held_out=0.1,
 )
 
 #: Study -> its variants.

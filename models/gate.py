@@ -131,6 +131,7 @@ class ExpertGate(nn.Module):
             self.register_buffer("shift", torch.zeros(experts))
             self.register_buffer("corners", simplex(experts), persistent=False)
         self.single = False  # training's first stage: expert 0 for everyone
+        self.learns = True  # whether the weights get gradients
         self.probabilities: Tensor | None = None
         self.last_index: Tensor | None = None
         self.register_buffer("weight_int", torch.zeros(experts, channels // repeat))
@@ -145,12 +146,17 @@ class ExpertGate(nn.Module):
     def logits(self, means: Tensor) -> Tensor:
         """Real-valued logits ``[B, N]`` of the gate's source, averaged over the map: ``[B, C]``."""
         if self.whitening is None:
-            return products(means, self.linear.weight) + self.linear.bias
+            bias = self.linear.bias
+            return products(means, self._weight()) + (bias if self.learns else bias.detach())
         return products(self.whitening(products(means, self._differences())), self.corners) + self.shift
+
+    def _weight(self) -> Tensor:
+        weight = self.linear.weight
+        return weight if self.learns else weight.detach()
 
     def _differences(self) -> Tensor:
         """Weights ``[N-1, C]`` of what differs between the logits; what they share changes no choice."""
-        return products(self.corners.t(), self.linear.weight.t())
+        return products(self.corners.t(), self._weight().t())
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """Weights ``[N, C]`` and biases ``[N]`` of the logits in evaluation."""

@@ -189,6 +189,9 @@ class StepConfig(_Strict):
         Begin with copies of expert 0 in all experts.
     normalize_gates : bool
         Begin with gates whose logits have mean 0 and deviation 1, so that no expert starts unused.
+    gate_epochs : int, optional
+        Epochs of this step after which the weights of gates stay as they are, so that experts get images of one kind to
+        the end; none: they learn as long as the step goes on.
     weights, activations : {"binary", "real"}
         Signs, or the real values behind them (activations: clamped to -1..1).
     surrogate : {"clip", "wide", "polynomial", "identity"}
@@ -216,6 +219,7 @@ class StepConfig(_Strict):
     experts: Literal["all", "first"] = "all"
     expand: bool = False
     normalize_gates: bool = False
+    gate_epochs: int | None = Field(default=None, ge=0, le=100000)
     weights: Literal["binary", "real"] = "binary"
     activations: Literal["binary", "real"] = "binary"
     surrogate: Surrogate = "clip"
@@ -233,8 +237,10 @@ class StepConfig(_Strict):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         chosen = self.expand, self.normalize_gates, self.share, self.balance, self.balance_rate
-        if self.experts == "first" and any(chosen):
-            raise ValueError("expand, normalize_gates, share and balance need gates that choose: set experts to 'all'")
+        if self.experts == "first" and (any(chosen) or self.gate_epochs is not None):
+            raise ValueError(
+                "expand, normalize_gates, gate_epochs, share and balance need gates that choose: set experts to 'all'"
+            )
         if self.loss == "squared_hinge" and self.label_smoothing:
             raise ValueError("label_smoothing belongs to the loss 'cross_entropy'")
         return self

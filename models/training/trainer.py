@@ -159,6 +159,8 @@ class Trainer:
             resumed = begun if begun is not None and begun["epoch"] == epoch else None
             first = resumed["batch"] if resumed else 0
             total = torch.tensor(resumed["total"] if resumed else 0.0, dtype=torch.float64, device=self.fabric.device)
+            for _, layer in self.network.experts():
+                layer.gate.learns = step.gate_epochs is None or epoch < step.gate_epochs
             bar.say(f"{step.name}, epoch {epoch + 1} of {step.epochs}")
             bar.advance(first)
             self.wrapped.train()

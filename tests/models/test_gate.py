@@ -30,6 +30,22 @@ def test_lowest_index_wins_an_integer_tie():
     assert integer_experts(g, torch.zeros(4, 2), torch.tensor([0.0, 5.0, 5.0, 1.0])).tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("whiten", [False, True])
+def test_a_gate_that_has_learned_keeps_its_weights_and_chooses_as_before(whiten):
+    torch.manual_seed(0)
+    gate, means = ExpertGate(4, 8, whiten=whiten), torch.randn(64, 8, requires_grad=True)
+    before = gate.logits(means)
+    gate.learns = False
+    after = gate.logits(means)
+    assert torch.equal(before, after)
+    after.square().sum().backward()
+    assert all(p.grad is None for p in gate.parameters())
+    assert means.grad.abs().max() > 0 or whiten  # whitened squares have a fixed sum
+    gate.learns = True
+    (gate.logits(means) ** 3).sum().backward()
+    assert all(p.grad is not None for p in gate.parameters())
+
+
 def test_frozen_sign_gate_agrees_with_the_real_one():
     torch.manual_seed(0)
     gate = ExpertGate(4, 32, source="sign", bits=12)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -216,6 +217,21 @@ def test_gates_are_evened_out_by_steps_that_fall_with_the_learning_rate(tmp_path
     assert rates[0] < 0.01
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_gates_learn_for_as_many_epochs_as_the_step_says(tmp_path, monkeypatch):
+    weights, usual = [], trainer.Trainer._end_of_epoch
+
+    def noting(running, *args):
+        weights.append([layer.gate.linear.weight.detach().clone() for _, layer in running.network.experts()])
+        return usual(running, *args)
+
+    monkeypatch.setattr(trainer.Trainer, "_end_of_epoch", noting)
+    adam = {"epochs": 3, "optimizer": {"learning_rate": 0.01}}
+    steps = [{"name": "settle", "gate_epochs": 1, **adam}, {"name": "learn", **adam}]
+    train(small_recipe(steps=steps), tmp_path / "run", progress=False)
+    moved = [any(not torch.equal(a, b) for a, b in zip(*pair, strict=True)) for pair in pairwise(weights)]
+    assert moved == [False, False, True, True, True]
 
 
 def test_experts_share_as_far_as_the_learning_rate_has_to_fall(tmp_path, monkeypatch):
