@@ -11,11 +11,24 @@ from ..errors import BitexpertError
 from ..hw.cells import Memory, RtlCell
 from ..hw.graph import Dataflow, Node
 from ..hw.ops.fifo import Fifo
+from ..hw.ops.gate import Gate
 from ..hw.types import StreamType
 from .csynth import Promise, promise
 from .templates import render, write_text
 
-__all__ = ["TOP", "check_names", "emit_hls", "emit_rtl", "fresh", "summary"]
+__all__ = [
+    "TOP",
+    "Choices",
+    "Port",
+    "axi_ports",
+    "check_names",
+    "choices",
+    "emit_hls",
+    "emit_rtl",
+    "experts",
+    "fresh",
+    "summary",
+]
 
 TOP = "accelerator"
 # AP_INT_MAX_W of Vitis HLS, and of hw/hls/stream_types.hpp
@@ -52,9 +65,14 @@ class Port:
         return self.axis_bits - self.bits
 
     @property
+    def beat_bytes(self) -> int:
+        """Bytes of a beat."""
+        return self.axis_bits // 8
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of a frame on the AXI4-Stream."""
-        return self.beats * self.axis_bits // 8
+        return self.beats * self.beat_bytes
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,54 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """The choices of all expert layers, told to what counts them.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        The streams on which gates send their choices, in the graph's order.
+    widths : tuple of int
+        Bits of a choice on each of them.
+    experts : int
+        Of the layer that has the most.
+    """
+
+    layers: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
+    experts: int = 1
+
+    @property
+    def bits(self) -> int:
+        """Of one layer's choice, as it is told."""
+        return max(self.widths, default=1)
+
+    @property
+    def msb(self) -> int:
+        """Highest bit of all choices, the first layer's in the low bits."""
+        return self.bits * len(self.layers) - 1
+
+    @property
+    def last(self) -> int:
+        """Number of the last layer."""
+        return len(self.layers) - 1
+
+    @property
+    def values(self) -> str:
+        """All choices as one Verilog expression."""
+        parts = []
+        for stream, width in zip(self.layers, self.widths, strict=True):
+            data = f"{stream}_tdata"
+            parts.append(data if width == self.bits else f"{{{self.bits - width}'d0, {data}}}")
+        return "{" + ", ".join(reversed(parts)) + "}"
+
+    @property
+    def strobes(self) -> str:
+        """Which of them are made in this cycle, as a Verilog expression."""
+        return "{" + ", ".join(f"{s}_tvalid && {s}_tready" for s in reversed(self.layers)) + "}"
+
+
+@dataclass(frozen=True)
 class Design:
     """What every emitted design has."""
 
@@ -103,6 +169,7 @@ class RtlDesign(Design):
     instances: tuple[Instance, ...]
     files: tuple[str, ...]
     memories: tuple[str, ...]
+    choices: Choices
 
 
 @dataclass(frozen=True)
@@ -149,7 +216,8 @@ def check_names(graph: Dataflow) -> None:
             raise BitexpertError(f"{name!r} is not a safe identifier; make names with hw.identifiers.identifier")
 
 
-def _ports(graph: Dataflow, streams: tuple[str, ...], prefix: str) -> tuple[Port, ...]:
+def axi_ports(graph: Dataflow, streams: tuple[str, ...], prefix: str) -> tuple[Port, ...]:
+    """The AXI4-Streams of an accelerator's inputs or outputs."""
     ports = []
     for i, stream in enumerate(streams):
         bits = graph.beat_bits(stream)
@@ -188,6 +256,21 @@ def _stream_ports(prefixes: list[tuple[str, str]]) -> list[tuple[str, str]]:
             signals = [f"{s}_{suffix}" for s in reversed(streams)]
             ports.append((f"{prefix}_{suffix}", signals[0] if len(signals) == 1 else "{" + ", ".join(signals) + "}"))
     return ports
+
+
+def choices(graph: Dataflow) -> Choices:
+    """What the expert layers of a graph tell of their choices."""
+    gates = [node for node in graph.nodes if isinstance(node.op, Gate)]
+    if not gates:
+        return Choices()
+    streams = tuple(node.outputs[0] for node in gates)
+    return Choices(streams, tuple(graph.beat_bits(s) for s in streams), max(experts(node) for node in gates))
+
+
+def experts(gate: Node) -> int:
+    """How many a Gate chooses from."""
+    assert isinstance(gate.op, Gate)
+    return gate.op.experts
 
 
 def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
@@ -232,12 +315,13 @@ def emit_rtl(graph: Dataflow, folder: Path, made_by: str) -> RtlDesign:
         made_by=made_by,
         summary=summary(graph),
         top=TOP,
-        inputs=_ports(graph, graph.inputs, "s"),
-        outputs=_ports(graph, graph.outputs, "m"),
+        inputs=axi_ports(graph, graph.inputs, "s"),
+        outputs=axi_ports(graph, graph.outputs, "m"),
         streams=tuple(_stream(graph, s) for s in graph.streams()),
         instances=tuple(instances),
         files=(*(f"{cell}.sv" for cell in cells), f"{TOP}.sv"),
         memories=tuple(memories),
+        choices=choices(graph),
     )
     fresh(folder)
     for cell_name in cells:
@@ -321,8 +405,8 @@ def emit_hls(graph: Dataflow, folder: Path, made_by: str, *, part: str, clock_ns
         made_by=made_by,
         summary=summary(graph),
         top=TOP,
-        inputs=_ports(graph, graph.inputs, "s"),
-        outputs=_ports(graph, outputs, "m"),
+        inputs=axi_ports(graph, graph.inputs, "s"),
+        outputs=axi_ports(graph, outputs, "m"),
         streams=tuple(_stream(graph, s, depth.get(s, 2)) for s in streams),
         calls=tuple(calls),
         headers=tuple(sorted(headers)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -205,12 +206,10 @@ class Dataflow:
         return values
 
     # -- files ----------------------------------------------------------------------------------
-    def save(self, json_path: Path, npz_path: Path | None = None) -> None:
-        """Write the graph and, unless ``npz_path`` is None, its weights; each file is complete or absent.
-
-        A folded graph has the weights of the graph that was folded, so it needs no file of its own.
-        """
-        nodes, arrays = [], {}
+    def _parts(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+        """All nodes as JSON values, and their weights by ``<node>.<name>``."""
+        nodes: list[dict[str, Any]] = []
+        arrays: dict[str, np.ndarray] = {}
         for node in self.nodes:
             scalars, tables = node.op.to_dict()
             arrays.update({f"{node.name}.{key}": value for key, value in tables.items()})
@@ -221,9 +220,27 @@ class Dataflow:
                     "inputs": list(node.inputs),
                     "outputs": list(node.outputs),
                     "folding": dict(node.folding),
-                    "origin": node.origin,
                 }
             )
+        return nodes, arrays
+
+    def digest(self) -> str:
+        """A SHA-256, in hex, over all that the hardware is made of: operators, weights, streams and folding."""
+        nodes, arrays = self._parts()
+        text = json.dumps([list(self.inputs), list(self.outputs), nodes], sort_keys=True)
+        found = hashlib.sha256(text.encode())
+        for name, values in sorted(arrays.items()):
+            found.update(f"{name} {values.shape} ".encode() + np.ascontiguousarray(values, dtype="<i8").tobytes())
+        return found.hexdigest()
+
+    def save(self, json_path: Path, npz_path: Path | None = None) -> None:
+        """Write the graph and, unless ``npz_path`` is None, its weights; each file is complete or absent.
+
+        A folded graph has the weights of the graph that was folded, so it needs no file of its own.
+        """
+        nodes, arrays = self._parts()
+        for entry, node in zip(nodes, self.nodes, strict=True):
+            entry["origin"] = node.origin
         head = {
             "format": FORMAT,
             "inputs": list(self.inputs),

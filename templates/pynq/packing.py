@@ -1,0 +1,120 @@
+"""Frames of integers to the bytes that the accelerator reads, and back.
+
+A frame of H x W x C integers is cut into beats of some elements each, channel innermost; the first element lies in a
+beat's low bits, and a beat is filled up with zeros to whole bytes. Beats lie behind each other, little-endian, and frames
+behind each other. This is done here, in software, for all frames at once; the hardware cuts the bytes into beats.
+
+Needs numpy only, and Python 3.8 or later.
+"""
+
+import numpy as np
+
+__all__ = ["Layout"]
+
+_WHOLE = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+
+
+class Layout:
+    """How the frames of one side of an accelerator lie in memory.
+
+    Parameters
+    ----------
+    side : dict
+        ``input`` or ``output`` of ``shell.json``.
+    """
+
+    def __init__(self, side):
+        self.element = side["element"]
+        self.shape = tuple(side["shape"])
+        self.bits = side["bits_per_element"]
+        self.per_beat = side["elements_per_beat"]
+        self.beats = side["beats"]
+        self.beat_bytes = side["beat_bytes"]
+        self.frame_bytes = self.beats * self.beat_bytes
+        self.signed = self.element.startswith("int")
+        self.bipolar = self.element == "bipolar"
+
+    @property
+    def low(self):
+        """The least value of an element."""
+        return -1 if self.bipolar else -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self):
+        """The largest value of an element."""
+        return 1 if self.bipolar else (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def dtype(self):
+        """The narrowest numpy type that holds all elements."""
+        return np.result_type(np.min_scalar_type(self.high), np.int8 if self.low < 0 else np.uint8)
+
+    def check(self, frames):
+        """Raise TypeError or ValueError unless ``frames`` are integers of this shape and range."""
+        if not isinstance(frames, np.ndarray) or not (np.issubdtype(frames.dtype, np.integer)):
+            kind = frames.dtype if isinstance(frames, np.ndarray) else type(frames).__name__
+            raise TypeError(
+                "the accelerator takes integers ({}), not {}; convert them, e.g. with .astype(numpy.{})".format(
+                    self.element, kind, self.dtype
+                )
+            )
+        if frames.ndim != 4 or frames.shape[1:] != self.shape:
+            raise ValueError(
+                "the accelerator takes frames of shape (N, {}, {}, {}), not {}".format(*self.shape, frames.shape)
+            )
+        limits = np.iinfo(frames.dtype)
+        if frames.size and (limits.min < self.low or limits.max > self.high):
+            low, high = int(frames.min()), int(frames.max())
+            if low < self.low or high > self.high or (self.bipolar and bool((frames == 0).any())):
+                values = "-1 and +1" if self.bipolar else "{}..{}".format(self.low, self.high)
+                raise ValueError("the accelerator takes values of {}, these are {}..{}".format(values, low, high))
+
+    def pack(self, frames, out):
+        """Write frames as bytes.
+
+        Parameters
+        ----------
+        frames : ndarray of int, shape (N, H, W, C)
+        out : ndarray of uint8, at least N * frame_bytes
+        """
+        size = len(frames) * self.frame_bytes
+        target = out[:size].reshape(len(frames) * self.beats, self.beat_bytes)
+        if self.bits in _WHOLE:  # beats have no filling then
+            kind = _WHOLE[self.bits]
+            target.reshape(-1).view(kind)[:] = (
+                frames.reshape(-1) if frames.dtype == kind else frames.reshape(-1).astype(kind, copy=False)
+            )
+            return
+        elements = frames.reshape(-1, self.per_beat)
+        if self.bits == 1:
+            bits = elements > 0
+        else:
+            shifts = np.arange(self.bits, dtype=np.uint8)
+            codes = elements.astype(np.int64)[:, :, None] >> shifts
+            bits = (codes & 1).astype(np.uint8).reshape(len(elements), -1)
+        target[:] = np.packbits(bits, axis=1, bitorder="little")
+
+    def unpack(self, data, count):
+        """Frames from bytes.
+
+        Parameters
+        ----------
+        data : ndarray of uint8, at least count * frame_bytes
+        count : int
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (count, H, W, C)
+        """
+        data = np.asarray(data)[: count * self.frame_bytes].reshape(count * self.beats, self.beat_bytes)
+        if self.bits in _WHOLE:
+            codes = data.reshape(-1).view(_WHOLE[self.bits]).astype(np.int64)
+        else:
+            bits = np.unpackbits(data, axis=1, bitorder="little", count=self.per_beat * self.bits)
+            weights = np.left_shift(np.int64(1), np.arange(self.bits, dtype=np.int64))
+            codes = bits.reshape(-1, self.bits).astype(np.int64) @ weights
+        if self.bipolar:
+            codes = 2 * codes - 1
+        elif self.signed:
+            codes -= (codes >> (self.bits - 1)) << self.bits
+        return codes.astype(self.dtype).reshape((count,) + self.shape)
