@@ -1,7 +1,7 @@
 """The board rung: the driver that travels to the board, on the Verilated accelerator in its shell.
 
-The driver's files run unchanged, in a Python of their own. They find a package ``pynq`` (sim/virtual_pynq) whose registers
-and memory belong to a process that simulates the shell, the accelerator and the DMA.
+The driver's files run unchanged, in a Python of their own. They find a package ``pynq`` (sim/virtual_pynq) whose
+registers and memory belong to a process that simulates the shell, the accelerator and the DMA.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class VirtualBoard:
         Of the stalls.
     access : int
         Cycles that an access to a register takes.
-    fault : BoardFault
+    fault : BoardFault or 0
     """
 
     program: Path
@@ -86,7 +86,7 @@ class VirtualBoard:
     stall: int = 0
     seed: int = 1
     access: int = 50
-    fault: BoardFault = BoardFault(0)
+    fault: int = 0
 
     def prepare(self, folder: Path) -> None:
         """Make what Vivado would have left in a folder with a driver: a bitfile, here an empty one, and its handoff."""

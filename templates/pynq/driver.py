@@ -5,8 +5,8 @@
     with Accelerator("accelerator.bit") as accelerator:
         scores = accelerator.execute(images)        # uint8 [N, H, W, C] -> integers [N, 1, 1, classes]
 
-Method names are those of FINN's driver where they mean the same. Needs pynq and numpy, and Python 3.8 or later; the file
-``shell.json`` of the package lies beside the bitfile.
+Method names are those of FINN's driver where they mean the same. Needs pynq and numpy, and Python 3.8 or later; the
+file ``shell.json`` of the package lies beside the bitfile.
 """
 
 import json
@@ -75,7 +75,7 @@ class Accelerator(Overlay):
         self._running = None
         path = interface or os.path.join(os.path.dirname(os.path.abspath(bitfile_name)), "shell.json")
         if not os.path.isfile(path):
-            raise AcceleratorError("{} is missing; copy it from the package, beside the bitfile".format(path))
+            raise AcceleratorError(f"{path} is missing; copy it from the package, beside the bitfile")
         with open(path, encoding="utf-8") as file:
             self.interface = json.load(file)
         self.input, self.output = Layout(self.interface["input"]), Layout(self.interface["output"])
@@ -113,9 +113,8 @@ class Accelerator(Overlay):
         magic = self.register("MAGIC")
         if magic != self.interface["magic"]:
             raise AcceleratorError(
-                "no bitexpert accelerator answers: MAGIC is {:#010x}, not {:#010x}. Is {} the package's bitfile?".format(
-                    magic, self.interface["magic"], self._bitfile
-                )
+                f"no bitexpert accelerator answers: MAGIC is {magic:#010x}, not {self.interface['magic']:#010x}. "
+                f"Is {self._bitfile} the package's bitfile?"
             )
         version = self.register("VERSION")
         if version != self.interface["interface"]:
@@ -123,7 +122,7 @@ class Accelerator(Overlay):
                 "the bitfile has version {} of the interface, the package {}; build the bitfile again, or take the "
                 "package it was built with".format(version, self.interface["interface"])
             )
-        found = "".join("{:08x}".format(self.register("HASH_{}".format(i))) for i in (3, 2, 1, 0))
+        found = "".join("{:08x}".format(self.register(f"HASH_{i}")) for i in (3, 2, 1, 0))
         if found != self.interface["design_hash"]:
             raise AcceleratorError(
                 "the bitfile is of another design: its hash is {}, that of the package {}; build the bitfile again, or "
@@ -204,11 +203,11 @@ class Accelerator(Overlay):
 
     def ishape_normal(self):
         """Shape of a batch of frames (N, H, W, C)."""
-        return (self.batch_size,) + self.input.shape
+        return (self.batch_size, *self.input.shape)
 
     def oshape_normal(self):
         """Shape of a batch of results (N, H, W, C)."""
-        return (self.batch_size,) + self.output.shape
+        return (self.batch_size, *self.output.shape)
 
     def ishape_folded(self):
         """Shape of a batch of beats (N, beats, elements)."""
@@ -235,7 +234,7 @@ class Accelerator(Overlay):
     @batch_size.setter
     def batch_size(self, value):
         if int(value) != value or value < 1:
-            raise ValueError("batch_size is the number of frames of a transfer, at least 1, not {!r}".format(value))
+            raise ValueError(f"batch_size is the number of frames of a transfer, at least 1, not {value!r}")
         if self._running is not None:
             self.wait_until_finished()
         self._free()
@@ -259,7 +258,7 @@ class Accelerator(Overlay):
         """Beats (N, beats, elements) as bytes (N, beats, bytes)."""
         side = self.input
         packed = np.empty(len(folded) * side.frame_bytes, dtype=np.uint8)
-        side.pack(folded.reshape((len(folded),) + side.shape), packed)
+        side.pack(folded.reshape((len(folded), *side.shape)), packed)
         return packed.reshape(len(folded), side.beats, side.beat_bytes)
 
     def copy_input_data_to_device(self, packed, slot=0):
@@ -273,9 +272,7 @@ class Accelerator(Overlay):
     @staticmethod
     def _fits(size, room, which):
         if size > room:
-            raise ValueError(
-                "{} bytes don't fit the {} buffer of {}; set a larger batch_size".format(size, which, room)
-            )
+            raise ValueError(f"{size} bytes don't fit the {which} buffer of {room}; set a larger batch_size")
 
     def execute_on_buffers(self, asynch=False, batch_size=None, slot=0):
         """Send the frames in a buffer through the accelerator.
@@ -324,7 +321,7 @@ class Accelerator(Overlay):
             for name, state in zip(("to the accelerator", "from the accelerator"), states):
                 for bit, meaning in _DMA_ERRORS.items():
                     if state & bit:
-                        self._fail("the DMA {}: {}".format(name, meaning))
+                        self._fail(f"the DMA {name}: {meaning}")
             if all(state & _IDLE for state in states):
                 break
             if any(state & _HALTED for state in states):
@@ -337,7 +334,7 @@ class Accelerator(Overlay):
                 )
         got = self._dma.read(_RECEIVE + _LENGTH)
         if got != expected:
-            self._fail("the accelerator sent {} bytes for {} frames instead of {}".format(got, count, expected))
+            self._fail(f"the accelerator sent {got} bytes for {count} frames instead of {expected}")
         self._running = None
         self._slots[slot][1].invalidate()
 
@@ -346,7 +343,7 @@ class Accelerator(Overlay):
         if faults:
             what += "; the accelerator tells of {}".format(", ".join(faults))
         self.reset()
-        raise AcceleratorError("{}. {}".format(what, _REMEDY[0].upper() + _REMEDY[1:]))
+        raise AcceleratorError(f"{what}. {_REMEDY[0].upper() + _REMEDY[1:]}")
 
     def copy_output_data_from_device(self, count=None, slot=0):
         """Packed results (N, beats, bytes) of a buffer."""
@@ -362,7 +359,7 @@ class Accelerator(Overlay):
 
     def unfold_output(self, folded):
         """Beats (N, beats, elements) as results (N, H, W, C)."""
-        return folded.reshape((len(folded),) + self.output.shape)
+        return folded.reshape((len(folded), *self.output.shape))
 
     def execute(self, frames):
         """Results of frames: batches are packed and unpacked while others are in the accelerator.
@@ -386,7 +383,7 @@ class Accelerator(Overlay):
         """
         self.input.check(frames)
         self.wait_until_finished()
-        results = np.empty((len(frames),) + self.output.shape, dtype=self.output.dtype)
+        results = np.empty((len(frames), *self.output.shape), dtype=self.output.dtype)
         before = None
         for number, first in enumerate(range(0, len(frames), self._batch_size)):
             part = frames[first : first + self._batch_size]

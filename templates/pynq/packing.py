@@ -1,8 +1,8 @@
 """Frames of integers to the bytes that the accelerator reads, and back.
 
 A frame of H x W x C integers is cut into beats of some elements each, channel innermost; the first element lies in a
-beat's low bits, and a beat is filled up with zeros to whole bytes. Beats lie behind each other, little-endian, and frames
-behind each other. This is done here, in software, for all frames at once; the hardware cuts the bytes into beats.
+beat's low bits, and a beat is filled up with zeros to whole bytes. Beats lie behind each other, little-endian, and
+frames behind each other. This is done here, in software, for all frames at once; the hardware cuts bytes into beats.
 
 Needs numpy only, and Python 3.8 or later.
 """
@@ -54,9 +54,8 @@ class Layout:
         if not isinstance(frames, np.ndarray) or not (np.issubdtype(frames.dtype, np.integer)):
             kind = frames.dtype if isinstance(frames, np.ndarray) else type(frames).__name__
             raise TypeError(
-                "the accelerator takes integers ({}), not {}; convert them, e.g. with .astype(numpy.{})".format(
-                    self.element, kind, self.dtype
-                )
+                f"the accelerator takes integers ({self.element}), not {kind}; "
+                f"convert them, e.g. with .astype(numpy.{self.dtype})"
             )
         if frames.ndim != 4 or frames.shape[1:] != self.shape:
             raise ValueError(
@@ -66,8 +65,8 @@ class Layout:
         if frames.size and (limits.min < self.low or limits.max > self.high):
             low, high = int(frames.min()), int(frames.max())
             if low < self.low or high > self.high or (self.bipolar and bool((frames == 0).any())):
-                values = "-1 and +1" if self.bipolar else "{}..{}".format(self.low, self.high)
-                raise ValueError("the accelerator takes values of {}, these are {}..{}".format(values, low, high))
+                values = "-1 and +1" if self.bipolar else f"{self.low}..{self.high}"
+                raise ValueError(f"the accelerator takes values of {values}, these are {low}..{high}")
 
     def pack(self, frames, out):
         """Write frames as bytes.
@@ -117,4 +116,4 @@ class Layout:
             codes = 2 * codes - 1
         elif self.signed:
             codes -= (codes >> (self.bits - 1)) << self.bits
-        return codes.astype(self.dtype).reshape((count,) + self.shape)
+        return codes.astype(self.dtype).reshape((count, *self.shape))

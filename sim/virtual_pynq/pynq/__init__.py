@@ -1,8 +1,8 @@
 """A stand-in for the package ``pynq`` on a PC: its documented interfaces, on top of the virtual board.
 
 Only what a bitexpert driver uses: `Overlay` with `ip_dict` and an object with ``read`` and ``write`` for each IP, and
-`allocate` for buffers with ``device_address``, ``flush``, ``invalidate`` and ``freebuffer``. What stands behind it is said
-in the JSON file that the environment variable BITEXPERT_BOARD names (see bitexpert/sim/board.py).
+`allocate` for buffers with ``device_address``, ``flush``, ``invalidate`` and ``freebuffer``. What stands behind it is
+said in the JSON file that the environment variable BITEXPERT_BOARD names (see bitexpert/sim/board.py).
 """
 
 import atexit
@@ -54,7 +54,7 @@ class _Board:
         except BrokenPipeError:
             data = b""
         if len(data) != struct.calcsize(reply):
-            raise RuntimeError("the virtual board has ended with exit code {}".format(self._process.wait()))
+            raise RuntimeError(f"the virtual board has ended with exit code {self._process.wait()}")
         return struct.unpack(reply, data)[0]
 
     def cycles(self):
@@ -157,7 +157,7 @@ class Overlay:
         stem = os.path.splitext(bitfile_name)[0]
         for name in (bitfile_name, stem + ".hwh"):
             if not os.path.isfile(name):
-                raise FileNotFoundError("No such file or directory: {}".format(name))
+                raise FileNotFoundError(f"No such file or directory: {name}")
         self.bitfile_name = bitfile_name
         self.ip_dict = {
             "dma": {"type": "xilinx.com:ip:axi_dma:7.1", "phys_addr": _DMA, "addr_range": _RANGE},
