@@ -24,11 +24,13 @@ from .board import Board, load_board
 from .config import BuildConfig
 from .emit import emit_hls, emit_rtl
 from .emit_fast import emit_fast
+from .emit_shell import emit_shell
 from .fold import fold_and_report, folding_config, read_folding
 from .frames import random_frames, read_frames
 from .lock import locked
-from .lower import check_lowering, lower
+from .lower import check_lowering, lower, wired
 from .model_file import hardware_input, load_model, model_bytes
+from .package import package
 from .reports import ESTIMATES, write_estimates
 from .streamline import streamline
 from .templates import write_text
@@ -189,11 +191,27 @@ def _step_fast(job: _Job) -> None:
     _whole_folder(job.path("fast"), lambda folder: emit_fast(job.folded(), folder, job.made_by))
 
 
+def _step_shell(job: _Job) -> None:
+    """What stands between the accelerator and the board."""
+    word_bytes = job.board.dma_bits // 8
+    _whole_folder(
+        job.path("shell"), lambda folder: emit_shell(job.folded(), folder, job.made_by, word_bytes=word_bytes)
+    )
+
+
 def _step_vivado(job: _Job) -> None:
     """Scripts that build the bitstream."""
     _whole_folder(
         job.path("vivado"), lambda folder: emit_vivado(job.folded(), folder, job.path("rtl"), job.board, job.made_by)
     )
+
+
+def _step_package(job: _Job) -> None:
+    """What travels to the board."""
+    graph = job.folded()
+    source = hardware_input(load_model(job.path("model.qonnx.onnx")))
+    frames = wired(graph, read_frames(job.path("verification", "input.npy"), source))
+    _whole_folder(job.path("deploy"), lambda folder: package(graph, folder, job.path("shell"), frames))
 
 
 _CLOCK = ("board", "synth_clk_period_ns")
@@ -230,7 +248,15 @@ STEPS = (
     _Step("emit_rtl", ("folded.json", "weights.npz"), (), ("rtl",), _step_rtl),
     _Step("emit_hls", ("folded.json", "weights.npz"), _CLOCK, ("hls",), _step_hls),
     _Step("emit_fast", ("folded.json", "weights.npz"), (), ("fast",), _step_fast),
+    _Step("emit_shell", ("folded.json", "weights.npz"), ("board",), ("shell",), _step_shell),
     _Step("emit_vivado", ("folded.json", "weights.npz"), _CLOCK, ("vivado",), _step_vivado),
+    _Step(
+        "package",
+        ("folded.json", "weights.npz", "model.qonnx.onnx", "verification/input.npy", "shell/shell.json"),
+        (),
+        ("deploy",),
+        _step_package,
+    ),
 )
 # All that a build consists of, its record last.
 _BUILD = (*(name for step in STEPS for name in step.results), "model.pt", *FINDINGS, RECORD)

@@ -16,6 +16,7 @@ from ..errors import BitexpertError
 from ..hw.graph import Dataflow
 from ..hw.ops.matvec import MatVec
 from ..hw.ops.topk import TopK
+from ..sim.board_rung import board_rung
 from ..sim.fast import fast_rung
 from ..sim.hls import write_golden
 from ..sim.ladder import RungResult, chunks, hls_rung, merge, output_differences, rtl_rung, timed
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNGS", "SimulationError", "SimulationReport", "simulate"]
 
-RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl", "netlist")
-# The netlist takes minutes to make and to compile, so it runs only when it is named, with so many frames unless
-# the caller says how many.
+RUNGS = ("torch", "qonnx", "streamlined", "reference", "fast", "hls", "rtl", "netlist", "board")
+# Rungs that run only when they are named: the netlist takes minutes to make and to compile, the board simulates the
+# RTL once more.
+WHEN_NAMED = ("netlist", "board")
+# The netlist takes so many frames unless the caller says how many.
 NETLIST_FRAMES = 8
 # Frames for the C-simulation of run_hls.tcl.
 GOLDEN_FRAMES = 8
@@ -119,7 +122,7 @@ def simulate(
     input_file : Path, optional
         Frames (.npy); default: those that the build was given.
     rungs : list of str, optional
-        Out of ``RUNGS``; default: all but ``netlist``, ``torch`` only if the build holds a checkpoint.
+        Out of ``RUNGS``; default: all but ``netlist`` and ``board``, ``torch`` only if the build holds a checkpoint.
     samples : int, optional
         Use the first so many frames. Default: all; the netlist rung takes the first 8 then.
     labels : Path, optional
@@ -189,7 +192,7 @@ def _simulate(
 def _chosen(build: BuildResult, rungs: list[str] | None) -> list[str]:
     checkpoint = (build.folder / "model.pt").exists()
     if rungs is None:
-        return [r for r in RUNGS if r != "netlist" and (r != "torch" or checkpoint)]
+        return [r for r in RUNGS if r not in WHEN_NAMED and (r != "torch" or checkpoint)]
     names = [r.strip() for r in rungs]
     if not names:
         raise SimulationError(f"name at least one rung; rungs: {', '.join(RUNGS)}")
@@ -373,6 +376,15 @@ def _netlist(run: _Run) -> RungResult:
     return _outputs_first("netlist", run, replace(result, seconds=result.seconds + making, extra=extra))
 
 
+def _board(run: _Run) -> RungResult:
+    """The driver that travels to the board, on the accelerator in its shell; the DMA pauses at random."""
+    build = run.build
+    return board_rung(
+        build.graph, build.folder / "rtl", build.folder / "shell", build.folder / "deploy", run.work, run.wired,
+        expected=run.expected,
+    )  # fmt: skip
+
+
 def _promise(run: _Run) -> dict[str, Any]:
     """What the cycle model said of the design."""
     said = json.loads((run.build.folder / "report" / "estimate_network_performance.json").read_text())
@@ -388,4 +400,5 @@ _WORK: dict[str, Callable[[_Run], RungResult]] = {
     "hls": _hls,
     "rtl": _rtl,
     "netlist": _netlist,
+    "board": _board,
 }

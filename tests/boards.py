@@ -28,7 +28,7 @@ def make_board(graph: Dataflow, folder: Path, word_bytes: int = 8) -> VirtualBoa
 
 
 def on_board(board: VirtualBoard, folder: Path, script: str, **arrays: np.ndarray) -> dict:
-    """Run Python text beside the driver; ``arrays`` are there by their names, and what it stores in ``told`` returns."""
+    """Run Python text beside the driver: ``arrays`` are there by their names; gives what it stores in ``told``."""
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     lines = [
