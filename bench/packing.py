@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "templates" / "pynq"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "templates" / "pynq" / "bitexpert_accelerator"))
 from bitexpert.hw.types import Element
 from packing import Layout
 

@@ -15,17 +15,17 @@ import numpy as np
 from bitexpert.flow.build import build, open_build
 from bitexpert.flow.config import BuildConfig
 from bitexpert.flow.zoo import zoo_get
-from bitexpert.sim.board import VirtualBoard, build_board
+from bitexpert.sim.board import PACKAGE, VirtualBoard, build_board
 from bitexpert.sim.rtl import build_rtl, run_rtl
 
 FRAMES = 60
 PROGRAM = f"""
 import json, pynq
 import numpy as np
-from driver import Accelerator
+from bitexpert_accelerator import Accelerator, golden
 
 with Accelerator(batch_size={FRAMES}, timeout_s=600) as accelerator:
-    frames, told = np.load("golden/input.npy"), []
+    frames, told = golden()[0], []
     for count in (1, {FRAMES} // 2, {FRAMES}):
         accelerator.execute(np.resize(frames, (count, *frames.shape[1:])))
         told.append(pynq._the_board().ask("<c", "<Q", b"T"))
@@ -39,7 +39,7 @@ def measure(name: str, folder: Path) -> str:
     build(folder / f"{name}.onnx", folder / name, BuildConfig())
     made = open_build(folder / name)
     graph, rtl, shell = made.graph, made.folder / "rtl", made.folder / "shell"
-    golden = np.load(made.folder / "deploy" / "golden" / "input.npy").astype(np.int64)
+    golden = np.load(made.folder / "deploy" / PACKAGE / "golden" / "input.npy").astype(np.int64)
     values = graph.run(np.resize(golden, (6, *golden.shape[1:])))
     alone = run_rtl(build_rtl(rtl, folder / "rtl"), rtl, graph, values, scratch=folder)
     board = VirtualBoard(build_board(rtl, shell, folder / "work"), rtl)

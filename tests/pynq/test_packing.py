@@ -9,7 +9,7 @@ from bitexpert.hw.types import Element
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "templates" / "pynq"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "templates" / "pynq" / "bitexpert_accelerator"))
 from packing import Layout
 
 

@@ -12,7 +12,7 @@ FRAMES, RESETS = 10_000, 100
 PROGRAM = f"""
 import random
 import numpy as np
-from driver import Accelerator
+from bitexpert_accelerator import Accelerator
 
 x, y = np.load("x.npy"), np.load("y.npy")
 rng, wrong, right, resets = random.Random(1), 0, 0, 0

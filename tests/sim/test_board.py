@@ -4,8 +4,7 @@ import json
 import shutil
 
 import pytest
-from bitexpert.flow.package import package
-from bitexpert.sim.board import VirtualBoard, build_board
+from bitexpert.sim.board import PACKAGE, VirtualBoard, build_board
 from bitexpert.sim.board_rung import board_rung
 from bitexpert.sim.toolchain import ToolError
 from boards import make_board
@@ -20,11 +19,10 @@ EXPECTED = GRAPH.run(FRAMES)[GRAPH.outputs[0]]
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     make_board(GRAPH, folder)
-    package(GRAPH, folder / "package", folder / "shell", FRAMES)
     return folder
 
 
-def rung(folder, package="package", expected=EXPECTED):
+def rung(folder, package="deploy", expected=EXPECTED):
     return board_rung(
         GRAPH,
         folder / "rtl",
@@ -53,17 +51,17 @@ def test_a_wrong_result_is_told_with_its_place(made):
 
 
 def test_a_driver_that_packs_wrongly_is_seen(made):
-    shutil.copytree(made / "package", made / "wrong", dirs_exist_ok=True)
-    text = (made / "wrong" / "packing.py").read_text()
-    (made / "wrong" / "packing.py").write_text(text.replace("first, shift = divmod(i", "first, shift = divmod(i + 1"))
+    shutil.copytree(made / "deploy", made / "wrong", dirs_exist_ok=True)
+    packing = made / "wrong" / PACKAGE / "packing.py"
+    packing.write_text(packing.read_text().replace("first, shift = divmod(i", "first, shift = divmod(i + 1"))
     assert rung(made, "wrong").mismatches > 0
 
 
 def test_a_package_of_another_design_is_told(made):
-    shutil.copytree(made / "package", made / "other", dirs_exist_ok=True)
-    interface = json.loads((made / "other" / "shell.json").read_text())
+    shutil.copytree(made / "deploy", made / "other", dirs_exist_ok=True)
+    interface = json.loads((made / "other" / PACKAGE / "shell.json").read_text())
     interface["design_hash"] = "0" * 32
-    (made / "other" / "shell.json").write_text(json.dumps(interface))
+    (made / "other" / PACKAGE / "shell.json").write_text(json.dumps(interface))
     with pytest.raises(ToolError, match="the bitfile is of another design"):
         rung(made, "other")
 
@@ -84,9 +82,11 @@ def test_a_broken_shell_is_seen(cell, old, new, made, tmp_path):
     (shell / f"{cell}.sv").write_text(text.replace(old, new))
     board = VirtualBoard(build_board(made / "rtl", shell, tmp_path / "work", optimise="-O0"), made / "rtl")
     folder = tmp_path / "package"
-    shutil.copytree(made / "package", folder)
+    shutil.copytree(made / "deploy", folder)
     board.prepare(folder)
-    done = board.run(folder, ["validate.py", "--timeout", "1"], timeout=60)
+    done = board.run(
+        folder, ["-m", "bitexpert_accelerator.validate", "--timeout", "1", "--batch-size", "7"], timeout=60
+    )
     assert done.returncode in (1, 2), done.stdout
 
 
@@ -101,7 +101,7 @@ def test_a_simulation_that_ends_is_told(made, tmp_path):
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     board = VirtualBoard(program, made / "rtl")
-    done = board.run(made / "package", ["-c", "import pynq; print(pynq._the_board().cycles())"], timeout=10)
+    done = board.run(made / "deploy", ["-c", "import pynq; print(pynq._the_board().cycles())"], timeout=10)
     assert "the virtual board has ended with exit code 7" in done.stderr
 
 
