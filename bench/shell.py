@@ -20,7 +20,8 @@ from bitexpert.sim.rtl import build_rtl, run_rtl
 
 FRAMES = 60
 PROGRAM = f"""
-import json, pynq
+import json
+from board_process import the_board
 import numpy as np
 from bitexpert_accelerator import Accelerator, golden
 
@@ -28,7 +29,7 @@ with Accelerator(batch_size={FRAMES}, timeout_s=600) as accelerator:
     frames, told = golden()[0], []
     for count in (1, {FRAMES} // 2, {FRAMES}):
         accelerator.execute(np.resize(frames, (count, *frames.shape[1:])))
-        told.append(pynq._the_board().ask("<c", "<Q", b"T"))
+        told.append(the_board().ask("<c", "<Q", b"T"))
 print(json.dumps(told))
 """
 

@@ -101,7 +101,9 @@ def test_a_simulation_that_ends_is_told(made, tmp_path):
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     board = VirtualBoard(program, made / "rtl")
-    done = board.run(made / "deploy", ["-c", "import pynq; print(pynq._the_board().cycles())"], timeout=10)
+    done = board.run(
+        made / "deploy", ["-c", "from board_process import the_board; print(the_board().cycles())"], timeout=10
+    )
     assert "the virtual board has ended with exit code 7" in done.stderr
 
 
