@@ -40,14 +40,14 @@ MUTANTS = (
     # bytes
     Mutant(
         "unpack takes the next packet's word early",
-        "unpack",
+        "unpack_odd_faults",
         "bx_unpack.sv",
         "&& (!ending || rest == '0);",
         ";",
     ),
     Mutant(
         "unpack ends the packet a beat early",
-        "unpack",
+        "unpack_odd_faults",
         "bx_unpack.sv",
         "assign m_axis_end = ending && count == CW'(OUT_BYTES) && m_axis_last;",
         "assign m_axis_end = ending && m_axis_last;",
@@ -65,6 +65,20 @@ MUTANTS = (
         "bx_unpack.sv",
         "gap || short_word})",
         "gap})",
+    ),
+    Mutant(
+        "pack keeps a word back",
+        "pack",
+        "bx_pack.sv",
+        "wire offer = full || (ending && count != '0);",
+        "wire offer = full;",
+    ),
+    Mutant(
+        "pack tells of a byte too many",
+        "pack",
+        "bx_pack.sv",
+        "count > CW'(i)",
+        "count >= CW'(i)",
     ),
     Mutant(
         "axilite answers before the write",

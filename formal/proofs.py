@@ -83,9 +83,9 @@ BYTES = (
     Proof("unpack_odd", "unpack", {"IN_BYTES": 2, "OUT_BYTES": 3, "BEATS": 2}),
     Proof("unpack_faults", "unpack", {"LEGAL": 0}),
     Proof("unpack_odd_faults", "unpack", {"IN_BYTES": 3, "OUT_BYTES": 2, "BEATS": 1, "LEGAL": 0}),
-    Proof("pack", "pack"),
-    Proof("pack_wide", "pack", {"IN_BYTES": 2, "OUT_BYTES": 1}),
-    Proof("pack_odd", "pack", {"IN_BYTES": 2, "OUT_BYTES": 3}),
+    Proof("pack", "pack", engine=BMC, depth=14),
+    Proof("pack_wide", "pack", {"IN_BYTES": 2, "OUT_BYTES": 1}, cover_depth=0),
+    Proof("pack_odd", "pack", {"IN_BYTES": 2, "OUT_BYTES": 3}, engine=BMC, depth=12),
 )
 
 #: What stands at the shell's registers.

@@ -6,7 +6,7 @@
 //
 // What can't be cut into whole frames is a fault: it is told in `fault_last` (the packet ends within a frame) or
 // `fault_keep` (a word with gaps, or a short one before the packet's end), and from then on until the reset words are
-// taken and dropped, so that whoever sends them doesn't hang. Beats of the broken frame may have been offered before.
+// taken and dropped unseen, so that whoever sends them doesn't hang. Beats of the broken frame may have been offered before.
 `default_nettype none
 module bx_unpack #(
     parameter int IN_BYTES  = 8,  // bytes of a word
@@ -111,7 +111,7 @@ module bx_unpack #(
       else if (rest == '0) ending <= 1'b0;
       if (take) beat <= m_axis_last ? '0 : beat + 1'b1;
       if (cut) fault_last <= 1'b1;
-      if (room && word_valid && word_bad) fault_keep <= 1'b1;
+      if (room && word_valid && word_bad && !cut && !fault) fault_keep <= 1'b1;
     end
   end
 endmodule
