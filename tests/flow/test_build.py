@@ -358,7 +358,7 @@ def test_open_build_names_what_is_missing(tiny_build, tmp_path):
 
 def test_bad_inputs_stop_a_build_before_it_has_a_folder(tiny, tmp_path):
     for config, error, message in [
-        (BuildConfig(board="de10"), BitexpertError, "unknown board 'de10'; known: pynq-z2"),
+        (BuildConfig(board="de10"), BitexpertError, "unknown board 'de10'; known: kv260, pynq-z1, pynq-z2, ultra96-v2, zcu104"),
         (BuildConfig(folding_config_file=tmp_path / "f.json"), FoldingError, "cannot read the folding file"),
     ]:
         with pytest.raises(error, match=message):
