@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from bitexpert.errors import BitexpertError
 from bitexpert.flow.board import board_names, load_board
-from bitexpert.flow.emit import emit_hls, emit_rtl
-from bitexpert.flow.emit_shell import SHELL_CELLS, emit_shell
+from bitexpert.flow.emit_shell import SHELL_CELLS
 from bitexpert.flow.vivado import FILES, emit_vivado, processor
 from bitexpert.hw.performance import bottleneck
 from bitexpert.sim.hls import write_golden
 from csynth_report import report
-from emitnets import BOARD, folded_net
+from emitnets import BOARD, emit_project, folded_net
 from vivado_report import SEVEN_SERIES, ULTRASCALE, utilization, write_alone, write_system
 
 STAND_IN = Path(__file__).parents[1] / "tcl" / "stand_in.tcl"
@@ -32,11 +31,7 @@ def emit_vivado_of(folder: Path, board=BOARD):
 
 
 def emit(folder: Path, board=BOARD) -> Path:
-    graph = folded_net()
-    emit_rtl(graph, folder / "rtl", "made by a test")
-    emit_hls(graph, folder / "hls", "made by a test", part=board.part, clock_ns=10.0)
-    emit_shell(graph, folder / "shell", "made by a test", word_bytes=board.dma_bits // 8)
-    emit_vivado_of(folder, board)
+    emit_project(folder, board)
     write_system(folder / "system.rpt", OPERATORS, ULTRASCALE if board.processor == "zynqmp" else SEVEN_SERIES)
     write_alone(folder / "alone.rpt", OPERATORS)
     return folder
