@@ -30,7 +30,7 @@ class Processor:
     ip : str
         Name of the IP and of its rule for automatic connections.
     rule : str
-        Settings of that rule.
+        Settings of that rule, beside that for the board's preset.
     properties : tuple of (str, str)
         Switch on what is used, and off what a board's preset may have switched on beside it.
     control, memory : str
@@ -85,7 +85,7 @@ def _zynq(board: Board) -> Processor:
     others = ("M_AXI_GP1", "S_AXI_GP0", "S_AXI_GP1", "S_AXI_ACP")
     return Processor(
         ip="processing_system7",
-        rule='make_external "FIXED_IO, DDR" apply_board_preset "1" Master "Disable" Slave "Disable"',
+        rule='make_external "FIXED_IO, DDR" Master Disable Slave Disable',
         properties=(
             ("PCW_USE_M_AXI_GP0", "1"),
             *((f"PCW_USE_S_AXI_{port}", str(int(port == board.memory_port))) for port in MEMORY_PORTS),
@@ -111,7 +111,7 @@ def _zynqmp(board: Board) -> Processor:
     port = board.memory_port
     return Processor(
         ip="zynq_ultra_ps_e",
-        rule='apply_board_preset "1"',
+        rule="",
         properties=(
             ("PSU__USE__M_AXI_GP0", "1"),
             ("PSU__USE__M_AXI_GP1", "0"),

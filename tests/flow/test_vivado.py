@@ -370,6 +370,7 @@ def test_a_bitstream_without_the_accelerators_instance_is_an_error(build):
         ("set_property name accelerator_shell", "set_property name shell", "not bitexpert:rtl:accelerator_shell:1.0"),
         ("bd_rule:processing_system7", "bd_rule:zynq_ultra_ps_e", "no rule"),
         ("part0:*", "part0:1.0", "one revision"),
+        ("set_property board_part", "# set_property", "no board whose preset"),
         ("open_run impl_1", "", "no routed design"),
         ("[get_bd_pins $source]", "[lmap pin $source {get_bd_pins $pin}]", "invalid command"),
     ],

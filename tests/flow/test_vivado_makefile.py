@@ -6,8 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from bitexpert.flow.build import build as build_accelerator
+from bitexpert.flow.build import open_build
+from bitexpert.flow.config import BuildConfig
+from bitexpert.flow.reports import summary
 from emitnets import emit_project
+from vivado_report import write_alone, write_system
 
+STAND_IN = Path(__file__).parents[1] / "tcl" / "stand_in.tcl"
 MAKE = shutil.which("make")
 pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 # notes the folder in which it runs and its arguments; the last run leaves the IP that Vitis HLS would leave
@@ -34,8 +40,8 @@ def program(build: Path, name: str, status: int = 0) -> Path:
     return path
 
 
-def make(build: Path, *arguments: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess:
-    env = {**os.environ, "PATH": path}
+def make(build: Path, *arguments: str, path: str = "/usr/bin:/bin", **env: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "PATH": path, **env}
     return subprocess.run(
         [MAKE, "-C", build / "vivado", *arguments], capture_output=True, text=True, env=env, timeout=60
     )
@@ -100,6 +106,27 @@ def test_a_newer_vitis_is_called_by_another_name(build):
     done = make(build, "bitstream", "SOURCE=hls", "VITIS_HLS=vitis-run --mode hls --tcl", path=f"{tools}:/usr/bin:/bin")
     assert done.returncode == 0, done.stderr
     assert calls(build)[0][2] == "--mode hls --tcl ../../hls/run_hls.tcl"
+
+
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed (apt-get install tcl)")
+def test_from_a_build_to_a_bitstream_that_the_next_build_keeps(tiny, own_build):
+    vivado = program(own_build, "vivado")
+    vivado.write_text(f'#!/bin/sh\nshift 6\nscript=$1\nexec tclsh {STAND_IN} "$script" $3\n')
+    core = {node.name: (10, 2, 0, 9, 0, 1, 0) for node in open_build(own_build).graph.nodes}
+    for target, write in (("ooc", write_alone), ("bitstream", write_system)):
+        done = make(own_build, target, f"VIVADO={vivado}", BX_UTILIZATION=str(write(own_build / "table.rpt", core)))
+        assert done.returncode == 0, done.stderr
+    found = summary(own_build)["vivado"]
+    assert set(found["alone"]["operators"]) == set(core)
+    assert found["bitstream"]["timing"]["WNS"] == 0.5
+    settings = {"target_fps": tiny.fps, "checkpoint": tiny.checkpoint}
+    assert not build_accelerator(tiny.model, own_build, BuildConfig(**settings)).steps
+    assert (own_build / "deploy" / "accelerator.bit").read_text() == "bits"
+    # another design: nothing of the old one stays
+    build_accelerator(tiny.model, own_build, BuildConfig(**{**settings, "target_fps": 20_000}))
+    assert not (own_build / "deploy" / "accelerator.bit").exists()
+    assert not (own_build / "vivado" / "work").exists()
+    assert summary(own_build)["vivado"] == {}
 
 
 def test_a_vivado_that_fails_fails_the_build(build):

@@ -123,6 +123,9 @@ proc apply_bd_automation {args} {
     if {[dict get $got -rule] ne "xilinx.com:bd_rule:$ip"} {
         fail "no rule [dict get $got -rule] for $ip"
     }
+    if {[dict get $got -config apply_board_preset] && ![dict exists $::vivado::properties object:project board_part]} {
+        fail "the project has no board whose preset could be applied"
+    }
     foreach key [dict keys [dict get $got -config]] {
         if {$key ni [dict get $known $ip]} {
             fail "the rule has no setting $key"
