@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ..hw.graph import Dataflow
+from ..sim.board import PACKAGE
 from .emit import fresh
 from .templates import FOLDER as TEMPLATES
 
-__all__ = ["DRIVER_FILES", "GOLDEN_FRAMES", "package"]
+__all__ = ["GOLDEN_FRAMES", "package"]
 
-#: Python files that run on the board.
-DRIVER_FILES = ("driver.py", "packing.py", "common.py", "validate.py", "throughput.py", "experts.py")
-#: Frames that `validate.py` sends, at most.
+#: Frames that the package's `validate` sends, at most.
 GOLDEN_FRAMES = 256
 
 
@@ -34,11 +33,11 @@ def package(graph: Dataflow, folder: Path, shell: Path, frames: np.ndarray) -> N
         As the graph's first operator reads them; the first 256 become golden samples.
     """
     fresh(folder)
-    for name in DRIVER_FILES:
-        shutil.copyfile(TEMPLATES / "pynq" / name, folder / name)
-    shutil.copyfile(shell / "shell.json", folder / "shell.json")
+    shutil.copytree(TEMPLATES / "pynq", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    inner = folder / PACKAGE
+    shutil.copyfile(shell / "shell.json", inner / "shell.json")
     kind = graph.type_of(graph.inputs[0]).element
     golden = frames[:GOLDEN_FRAMES]
-    (folder / "golden").mkdir()
-    np.save(folder / "golden" / "input.npy", golden.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))
-    np.save(folder / "golden" / "output.npy", graph.run(golden)[graph.outputs[0]].astype(np.int32))
+    (inner / "golden").mkdir()
+    np.save(inner / "golden" / "input.npy", golden.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))
+    np.save(inner / "golden" / "output.npy", graph.run(golden)[graph.outputs[0]].astype(np.int32))

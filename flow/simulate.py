@@ -379,10 +379,11 @@ def _netlist(run: _Run) -> RungResult:
 def _board(run: _Run) -> RungResult:
     """The driver that travels to the board, on the accelerator in its shell; the DMA pauses at random."""
     build = run.build
+    rtl, shell, deploy = (build.folder / name for name in ("rtl", "shell", "deploy"))
+    interval = _promise(run)["model_interval"]
     return board_rung(
-        build.graph, build.folder / "rtl", build.folder / "shell", build.folder / "deploy", run.work, run.wired,
-        expected=run.expected,
-    )  # fmt: skip
+        build.graph, rtl, shell, deploy, run.work, run.wired, expected=run.expected, model_interval=interval
+    )
 
 
 def _promise(run: _Run) -> dict[str, Any]:

@@ -37,6 +37,70 @@ class Mutant:
 
 
 MUTANTS = (
+    # bytes
+    Mutant(
+        "unpack takes the next packet's word early",
+        "unpack",
+        "bx_unpack.sv",
+        "&& (!ending || rest == '0);",
+        ";",
+    ),
+    Mutant(
+        "unpack ends the packet a beat early",
+        "unpack",
+        "bx_unpack.sv",
+        "assign m_axis_end = ending && count == CW'(OUT_BYTES) && m_axis_last;",
+        "assign m_axis_end = ending && m_axis_last;",
+    ),
+    Mutant(
+        "unpack drops no word after a fault",
+        "unpack_faults",
+        "bx_unpack.sv",
+        "assign word_ready = room || fault;",
+        "assign word_ready = room;",
+    ),
+    Mutant(
+        "unpack overlooks a short word",
+        "unpack_faults",
+        "bx_unpack.sv",
+        "gap || short_word})",
+        "gap})",
+    ),
+    Mutant(
+        "axilite answers before the write",
+        "axilite",
+        "bx_axilite.sv",
+        "assign writes = has_address && has_data && !s_axi_bvalid;",
+        "assign writes = has_address && has_data;",
+    ),
+    Mutant(
+        "axilite takes a second address",
+        "axilite",
+        "bx_axilite.sv",
+        "assign s_axi_awready = !has_address;",
+        "assign s_axi_awready = !has_address || !has_data;",
+    ),
+    Mutant(
+        "axilite answers a cycle early",
+        "axilite",
+        "bx_axilite.sv",
+        "if (answering) s_axi_rdata <= read_data;",
+        "if (selecting) s_axi_rdata <= read_data;",
+    ),
+    Mutant(
+        "expert meter wraps",
+        "expert_meter",
+        "bx_expert_meter.sv",
+        "old + W'(!full)",
+        "old + 1'b1",
+    ),
+    Mutant(
+        "expert meter leaves a word uncleared",
+        "expert_meter",
+        "bx_expert_meter.sv",
+        "ready <= at == IW'(EXPERTS - 1);",
+        "ready <= at == IW'(EXPERTS - 2);",
+    ),
     # fifo
     Mutant(
         "fifo overflows",

@@ -46,7 +46,7 @@ class Proof:
     @property
     def streams(self) -> bool:
         """Whether it is of one cell with AXI4-Streams."""
-        return self.harness not in ("expert_mux", "dot") and not self.defines
+        return self.harness not in ("expert_mux", "dot", "axilite", "expert_meter") and not self.defines
 
     @property
     def bounded(self) -> bool:
@@ -74,6 +74,24 @@ STREAMS = (
     Proof("concat_lanes", "concat", {"PE": 2, "FIRST_KIND": 1, "FIRST_W": 2, "FIRST_BEATS": 2, "SECOND_BEATS": 1}),
     Proof("frame_hold", "frame_hold", {"BEATS": 2, "DEPTH": 3}),
     Proof("frame_hold_1", "frame_hold", {"BEATS": 1, "DEPTH": 2}),
+)
+
+#: Words and beats of bytes: wider, narrower, neither a multiple of the other.
+BYTES = (
+    Proof("unpack", "unpack"),
+    Proof("unpack_wide", "unpack", {"IN_BYTES": 1, "OUT_BYTES": 2, "BEATS": 1}),
+    Proof("unpack_odd", "unpack", {"IN_BYTES": 2, "OUT_BYTES": 3, "BEATS": 2}),
+    Proof("unpack_faults", "unpack", {"LEGAL": 0}),
+    Proof("unpack_odd_faults", "unpack", {"IN_BYTES": 3, "OUT_BYTES": 2, "BEATS": 1, "LEGAL": 0}),
+    Proof("pack", "pack"),
+    Proof("pack_wide", "pack", {"IN_BYTES": 2, "OUT_BYTES": 1}),
+    Proof("pack_odd", "pack", {"IN_BYTES": 2, "OUT_BYTES": 3}),
+)
+
+#: What stands at the shell's registers.
+REGISTERS = (
+    Proof("axilite", "axilite"),
+    Proof("expert_meter", "expert_meter"),
 )
 
 OFFSETS = {"offsets.mem": words(1, 6, 3)}
@@ -217,4 +235,17 @@ PRIMITIVES = (
     ),
 )
 
-PROOFS = (*STREAMS, *NUMBERS, *THRESHOLDS, *WINDOWS, *MATVECS, *GATES, *UNIT, *SIGN_DOTS, *NUMBER_DOTS, *PRIMITIVES)
+PROOFS = (
+    *STREAMS,
+    *BYTES,
+    *REGISTERS,
+    *NUMBERS,
+    *THRESHOLDS,
+    *WINDOWS,
+    *MATVECS,
+    *GATES,
+    *UNIT,
+    *SIGN_DOTS,
+    *NUMBER_DOTS,
+    *PRIMITIVES,
+)

@@ -19,11 +19,13 @@ from pathlib import Path
 from .rtl import verilate
 from .toolchain import CPP, ToolError, digest
 
-__all__ = ["BoardFault", "VirtualBoard", "build_board"]
+__all__ = ["PACKAGE", "BoardFault", "VirtualBoard", "build_board"]
 
 STAND_IN = Path(__file__).parent / "virtual_pynq"
 TOP = "accelerator_shell"
 VLNV = f"bitexpert:rtl:{TOP}:1.0"
+#: The Python package that the driver is part of.
+PACKAGE = "bitexpert_accelerator"
 MEMORY_BASE, MEMORY_BYTES = 0x10000000, 256 << 20
 
 
@@ -89,9 +91,9 @@ class VirtualBoard:
     fault: int = 0
 
     def prepare(self, folder: Path) -> None:
-        """Make what Vivado would have left in a folder with a driver: a bitfile, here an empty one, and its handoff."""
+        """Make what Vivado would have left in a package: a bitfile, here an empty one, and its handoff."""
         for name in ("accelerator.bit", "accelerator.hwh"):
-            (folder / name).touch()
+            (folder / PACKAGE / name).touch()
 
     def run(
         self, folder: Path, arguments: Sequence[str], *, timeout: float | None = None

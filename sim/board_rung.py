@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..hw.graph import Dataflow
-from .board import VirtualBoard, build_board
+from .board import PACKAGE, VirtualBoard, build_board
 from .ladder import STALL_PERCENT, RungResult, output_differences, timed
 from .streams import Difference
 from .toolchain import ToolError
@@ -23,7 +23,7 @@ BATCH = 64
 # What runs on the board: like a user's program, but for the files it reads and writes.
 PROGRAM = """
 import json, numpy as np
-from driver import Accelerator
+from bitexpert_accelerator import Accelerator
 with Accelerator(batch_size={batch}, timeout_s={timeout}) as accelerator:
     np.save("found.npy", accelerator.execute(np.load("frames.npy")))
     told = {{"counters": accelerator.counters(), "faults": accelerator.faults()}}
@@ -37,7 +37,15 @@ TIMEOUT = 3600.0
 
 
 def board_rung(
-    graph: Dataflow, rtl: Path, shell: Path, deploy: Path, work: Path, frames: np.ndarray, *, expected: np.ndarray
+    graph: Dataflow,
+    rtl: Path,
+    shell: Path,
+    deploy: Path,
+    work: Path,
+    frames: np.ndarray,
+    *,
+    expected: np.ndarray,
+    model_interval: float,
 ) -> RungResult:
     """All frames through the package's driver, once without pauses of the DMA and once with random ones.
 
@@ -52,6 +60,8 @@ def board_rung(
     frames : ndarray of int, shape (N, H, W, C)
     expected : ndarray of int
         What the accelerator must send.
+    model_interval : float
+        Cycles between two frames that the cycle model promised.
     """
 
     def go() -> tuple[int, list[Difference], Mapping[str, Any]]:
@@ -65,8 +75,8 @@ def board_rung(
             differences = differences or output_differences("board", graph, expected, found)
         told.pop("faults")
         counters = told.pop("counters")
-        figures = {name: counters[name] for name in ("interval_min", "latency_min", "cycles_busy")}
-        return 0, differences, {**figures, **told}
+        figures = {"cycles_per_frame": counters["interval"], "model_cycles_per_frame": model_interval}
+        return 0, differences, {**(figures if counters["interval"] else {}), "counters": counters, **told}
 
     return timed("board", len(frames), go)
 
@@ -75,8 +85,7 @@ def _run(board: VirtualBoard, deploy: Path, work: Path, frames: np.ndarray) -> t
     """Results of all frames, and what the driver tells, from a copy of the package."""
     with tempfile.TemporaryDirectory(prefix="board-", dir=work) as scratch:
         folder = Path(scratch)
-        for path in (*deploy.glob("*.py"), deploy / "shell.json"):
-            shutil.copy(path, folder)
+        shutil.copytree(deploy / PACKAGE, folder / PACKAGE)
         board.prepare(folder)
         np.save(folder / "frames.npy", frames)
         (folder / "program.py").write_text(PROGRAM.format(batch=BATCH, timeout=TIMEOUT))

@@ -198,6 +198,7 @@ module bx_shell #(
   logic [TOLD-1:0] layer_counted, layer_overflow;
   logic [TOLD*FRAMES_W-1:0] layer_counts;
   assign counted = &layer_counted;
+  wire unused_address = &{1'b0, read_address};  // all of it, where nothing is counted
   for (genvar k = 0; k < TOLD; k++) begin : g_layer
     if (LAYERS > 0) begin : g_meter
       bx_expert_meter #(

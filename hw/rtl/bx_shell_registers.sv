@@ -70,6 +70,7 @@ module bx_shell_registers #(
   logic [31:0] write_data, read_data;
   logic [3:0] write_strobe;
   bx_axilite #(.AW(12)) bus (.*);
+  wire unused_bits = &{1'b0, write_data[31:4], write_strobe[3:1]};
 
   // --- control and errors -----------------------------------------------------------------------------------
   logic [RW-1:0] reset_left;

@@ -4,8 +4,9 @@
 //
 // MEMORY is a file of BYTES bytes that the host maps, too; it lies at the address BASE. In STALL of 100 cycles, at
 // random, a channel of the DMA does nothing. The host's requests come on stdin, one byte and its arguments, all numbers
-// little-endian: R address32 -> data32; W address32 data32; F fault32 (see below); C -> cycles64. Time stands still
-// between them; each access to a register takes ACCESS cycles, and those of the shell a transfer on its AXI4-Lite.
+// little-endian: R address32 -> data32; W address32 data32 -> 0; F fault32 (see below) -> 0; C -> cycles64; T -> cycles64
+// from the first word in to the last word back, of the last packet. Time stands still between them: each access to a
+// register takes ACCESS cycles, and those of the shell a transfer on its AXI4-Lite, too.
 //
 // Addresses below 0x1000 are the DMA's, from there on the shell's.
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <random>
 
 #include "Vaccelerator_shell.h"
@@ -82,6 +84,7 @@ class Board {
   }
   void fault(uint32_t which) { faults_ = which; }
   uint64_t cycles() const { return cycles_; }
+  uint64_t packet_cycles() const { return packet_cycles_; }
 
  private:
   static constexpr uint64_t kWord = sizeof(Vaccelerator_shell::s_axis_tdata);
@@ -118,6 +121,7 @@ class Board {
         if ((data & kReset) != 0) {  // one reset for both channels
           send_.reset();
           receive_.reset();
+          begun_.clear();
           offered_ = false;
           top_.s_axis_tvalid = 0;
         } else {
@@ -196,7 +200,11 @@ class Board {
       receive_.left--;
       receive_.done++;
     }
-    if (top_.m_axis_tlast) receive_.finish();
+    if (top_.m_axis_tlast) {
+      receive_.finish();
+      packet_cycles_ = cycles_ - begun_.front();
+      begun_.pop_front();
+    }
   }
 
   void tick() {
@@ -208,7 +216,10 @@ class Board {
     if (comes_out) received();
     top_.ap_clk = 1;
     top_.eval();
-    if (goes_in) sent();
+    if (goes_in) {
+      if (send_.done == 0) begun_.push_back(cycles_);
+      sent();
+    }
     top_.ap_clk = 0;
     top_.eval();
     cycles_++;
@@ -254,7 +265,8 @@ class Board {
   Vaccelerator_shell top_;
   Channel send_, receive_;
   uint8_t* memory_ = nullptr;
-  uint64_t base_, bytes_, size_ = 0, cycles_ = 0;
+  uint64_t base_, bytes_, size_ = 0, cycles_ = 0, packet_cycles_ = 0;
+  std::deque<uint64_t> begun_;  // when packets that are inside began
   int stall_, access_;
   bool offered_ = false;
   uint32_t faults_ = 0;
@@ -299,6 +311,7 @@ int main(int argc, char** argv) {
         put(uint32_t{0});
         break;
       case 'C': put(board.cycles()); break;
+      case 'T': put(board.packet_cycles()); break;
       default: std::fprintf(stderr, "virtual board: unknown request %d\n", request); return 1;
     }
   }

@@ -84,5 +84,8 @@ def test_full_counters(tmp_path, monkeypatch):
     assert run(tmp_path, monkeypatch, "full_counter", FRAMES_W=4) == ["a_full_counter_stays_and_says_so"]
 
 
-def test_a_wedged_core(tmp_path, monkeypatch):
-    assert run(tmp_path, monkeypatch, "never_answers", WEDGED=1) == ["a_core_that_never_answers_can_be_reset"]
+@pytest.mark.parametrize(
+    ("wedged", "name"), [(1, "a_core_that_never_answers_can_be_reset"), (2, "a_result_without_a_frame_is_an_error")]
+)
+def test_a_broken_core(wedged, name, tmp_path, monkeypatch):
+    assert run(tmp_path, monkeypatch, name, WEDGED=wedged) == [name]

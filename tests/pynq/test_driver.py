@@ -142,10 +142,10 @@ with Accelerator(batch_size=4) as accelerator:
 
 def refused(board, folder, script):
     """The error with which a script ends that is to fail."""
-    (folder / "deploy" / "fails.py").write_text("import numpy as np\nfrom driver import Accelerator\n" + script)
+    (folder / "deploy" / "fails.py").write_text("from bitexpert_accelerator import Accelerator\n" + script)
     done = board.run(folder / "deploy", ["fails.py"], timeout=100)
     assert done.returncode == 1
-    assert "driver.AcceleratorError" in done.stderr
+    assert "bitexpert_accelerator.driver.AcceleratorError" in done.stderr
     return done.stderr.strip().splitlines()[-1]
 
 

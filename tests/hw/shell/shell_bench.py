@@ -334,7 +334,15 @@ async def a_full_counter_stays_and_says_so(dut):
     assert await bench.read("ERRORS") == 0
 
 
-@cocotb.test(skip=not P["WEDGED"])
+@cocotb.test(skip=P["WEDGED"] != 2)
+async def a_result_without_a_frame_is_an_error(dut):
+    bench = await Bench.start(dut)
+    await ClockCycles(dut.clk, 10)
+    assert await bench.read("ERRORS") == Fault.OUTPUT
+    assert await bench.read("FRAMES_OUT") == 0
+
+
+@cocotb.test(skip=P["WEDGED"] != 1)
 async def a_core_that_never_answers_can_be_reset(dut):
     bench = await Bench.start(dut)
     await bench.send(bench.frames(2))

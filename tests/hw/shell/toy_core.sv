@@ -1,7 +1,8 @@
 // A small accelerator behind the shell: beat j of a frame's result is the sum of the frame's beats, plus j.
 //
 // With EARLY it is the frame's first beat plus j, and the result leaves before the rest of the frame has come in.
-// Expert layer k chooses expert (first beat + k) mod EXPERTS. WEDGED makes it take beats and never answer.
+// Expert layer k chooses expert (first beat + k) mod EXPERTS. With WEDGED = 1 it takes beats and never answers, with
+// WEDGED = 2 it answers without being asked.
 `default_nettype none
 module toy_core #(
     parameter int IN_BYTES  = 1,
@@ -57,7 +58,7 @@ module toy_core #(
       .clk, .rst_n, .s_axis_tdata(now), .s_axis_tvalid(fire && tells), .s_axis_tready(room),
       .m_axis_tdata(base), .m_axis_tvalid(known), .m_axis_tready(m_axis_tvalid && m_axis_tready && out_last)
   );
-  assign m_axis_tvalid = known && WEDGED == 0;
+  assign m_axis_tvalid = WEDGED == 2 || (known && WEDGED == 0);
   assign m_axis_tdata = (8 * OUT_BYTES)'(base + SW'(out_beat));
   always_ff @(posedge clk) begin
     if (!rst_n) out_beat <= '0;

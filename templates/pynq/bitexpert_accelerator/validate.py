@@ -1,17 +1,17 @@
 """Holds the accelerator on the board against its golden samples, and measures its accuracy on labelled images.
 
-    python3 validate.py                                        # golden/input.npy and golden/output.npy
-    python3 validate.py --images x.npy --labels y.npy          # and what it gets right of these
+    python3 -m bitexpert_accelerator.validate
+    python3 -m bitexpert_accelerator.validate --images x.npy --labels y.npy
 
 Exit status: 0 every result is right; 1 some differ; 2 the accelerator or the files can't be used.
 """
 
 import argparse
-import os
 import sys
 
 import numpy as np
-from common import add_options, load, main, open_accelerator, report
+
+from .programs import GOLDEN, add_options, golden, load, main, open_accelerator, report
 
 
 def first_difference(found, wanted):
@@ -40,12 +40,7 @@ def classes(results):
 def work(options):
     told = {}
     with open_accelerator(options) as accelerator:
-        frames, wanted = (
-            load(os.path.join(options.golden, "input.npy")),
-            load(os.path.join(options.golden, "output.npy")),
-        )
-        if len(frames) != len(wanted):
-            raise ValueError(f"{options.golden} holds {len(frames)} frames and {len(wanted)} results")
+        frames, wanted = golden(options.golden)
         found = accelerator.execute(frames)
         told["golden_frames"] = len(frames)
         told["mismatches"] = int((found != wanted).sum())
@@ -68,7 +63,7 @@ def work(options):
 
 if __name__ == "__main__":
     parser = add_options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter))
-    parser.add_argument("--golden", default="golden", help="folder with input.npy and output.npy (default: golden)")
+    parser.add_argument("--golden", default=GOLDEN, help="folder with input.npy and output.npy")
     parser.add_argument("--images", help="labelled images, integers [N, H, W, C] (.npy)")
     parser.add_argument("--labels", help="their classes [N] (.npy)")
     options = parser.parse_args()

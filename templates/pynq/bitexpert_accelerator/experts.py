@@ -1,18 +1,17 @@
 """Tells which experts the accelerator used for some images, by the hardware's own counters.
 
-python3 experts.py                       # the golden samples
-python3 experts.py --images x.npy
+python3 -m bitexpert_accelerator.experts                    # the golden samples
+python3 -m bitexpert_accelerator.experts --images x.npy
 """
 
 import argparse
-import os
 import sys
 
-from common import add_options, load, main, open_accelerator, report
+from .programs import add_options, golden, load, main, open_accelerator, report
 
 
 def work(options):
-    images = load(options.images or os.path.join(options.golden, "input.npy"))
+    images = load(options.images) if options.images else golden()[0]
     with open_accelerator(options) as accelerator:
         if not accelerator.interface["expert_layers"]:
             print("this network has no expert layers")
@@ -32,5 +31,4 @@ def work(options):
 if __name__ == "__main__":
     parser = add_options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter))
     parser.add_argument("--images", help="integers [N, H, W, C] (.npy)")
-    parser.add_argument("--golden", default="golden", help="folder with input.npy (default: golden)")
     sys.exit(main(work, parser.parse_args()))

@@ -47,7 +47,7 @@ class Layout:
     @property
     def dtype(self):
         """The narrowest numpy type that holds all elements."""
-        return np.result_type(np.min_scalar_type(self.high), np.int8 if self.low < 0 else np.uint8)
+        return np.min_scalar_type(self.low if self.low < 0 else self.high)
 
     def check(self, frames):
         """Raise TypeError or ValueError unless ``frames`` are integers of this shape and range."""
@@ -76,22 +76,31 @@ class Layout:
         frames : ndarray of int, shape (N, H, W, C)
         out : ndarray of uint8, at least N * frame_bytes
         """
-        size = len(frames) * self.frame_bytes
-        target = out[:size].reshape(len(frames) * self.beats, self.beat_bytes)
+        rows = len(frames) * self.beats
+        target = out[: rows * self.beat_bytes].reshape(rows, self.beat_bytes)
         if self.bits in _WHOLE:  # beats have no filling then
             kind = _WHOLE[self.bits]
-            target.reshape(-1).view(kind)[:] = (
-                frames.reshape(-1) if frames.dtype == kind else frames.reshape(-1).astype(kind, copy=False)
-            )
-            return
-        elements = frames.reshape(-1, self.per_beat)
-        if self.bits == 1:
-            bits = elements > 0
+            target.reshape(-1).view(kind)[:] = frames.reshape(-1).astype(kind, copy=False)
+        elif self.bits == 1:
+            elements = frames.reshape(rows, self.per_beat)
+            bits = elements > 0 if self.bipolar else elements != 0
+            if self.per_beat % 8:
+                target[:] = np.packbits(bits, axis=1, bitorder="little")
+            else:
+                target.reshape(-1)[:] = np.packbits(bits.reshape(-1), bitorder="little")
         else:
-            shifts = np.arange(self.bits, dtype=np.uint8)
-            codes = elements.astype(np.int64)[:, :, None] >> shifts
-            bits = (codes & 1).astype(np.uint8).reshape(len(elements), -1)
-        target[:] = np.packbits(bits, axis=1, bitorder="little")
+            elements = frames.reshape(rows, self.per_beat)
+            target[:] = 0
+            for i in range(self.per_beat):
+                codes = elements[:, i].astype(np.int64) & ((1 << self.bits) - 1)
+                first, shift = divmod(i * self.bits, 8)
+                codes = codes << shift
+                for j in range(self._reach(shift)):
+                    target[:, first + j] |= (codes >> (8 * j)).astype(np.uint8)
+
+    def _reach(self, shift):
+        """Bytes over which an element spreads that begins at this bit of the first."""
+        return -(-(shift + self.bits) // 8)
 
     def unpack(self, data, count):
         """Frames from bytes.
@@ -105,15 +114,21 @@ class Layout:
         -------
         ndarray of `dtype`, shape (count, H, W, C)
         """
-        data = np.asarray(data)[: count * self.frame_bytes].reshape(count * self.beats, self.beat_bytes)
+        rows = count * self.beats
+        data = np.asarray(data)[: rows * self.beat_bytes].reshape(rows, self.beat_bytes)
+        shape = (count, *self.shape)
         if self.bits in _WHOLE:
-            codes = data.reshape(-1).view(_WHOLE[self.bits]).astype(np.int64)
-        else:
-            bits = np.unpackbits(data, axis=1, bitorder="little", count=self.per_beat * self.bits)
-            weights = np.left_shift(np.int64(1), np.arange(self.bits, dtype=np.int64))
-            codes = bits.reshape(-1, self.bits).astype(np.int64) @ weights
-        if self.bipolar:
-            codes = 2 * codes - 1
-        elif self.signed:
+            return data.reshape(-1).view(_WHOLE[self.bits]).view(self.dtype).reshape(shape).copy()
+        if self.bits == 1 and not self.signed:
+            bits = np.unpackbits(data, axis=1, bitorder="little", count=self.per_beat)
+            return (2 * bits.view(np.int8) - 1 if self.bipolar else bits).reshape(shape)
+        codes = np.zeros((rows, self.per_beat), dtype=np.int64)
+        for i in range(self.per_beat):
+            first, shift = divmod(i * self.bits, 8)
+            for j in range(self._reach(shift)):
+                codes[:, i] |= data[:, first + j].astype(np.int64) << (8 * j)
+            codes[:, i] >>= shift
+        codes &= (1 << self.bits) - 1
+        if self.signed:
             codes -= (codes >> (self.bits - 1)) << self.bits
-        return codes.astype(self.dtype).reshape((count, *self.shape))
+        return codes.astype(self.dtype).reshape(shape)

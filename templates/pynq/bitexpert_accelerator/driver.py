@@ -1,10 +1,5 @@
 """Driver of a bitexpert accelerator on a PYNQ board.
 
-    from driver import Accelerator
-
-    with Accelerator("accelerator.bit") as accelerator:
-        scores = accelerator.execute(images)        # uint8 [N, H, W, C] -> integers [N, 1, 1, classes]
-
 Method names are those of FINN's driver where they mean the same. Needs pynq and numpy, and Python 3.8 or later; the
 file ``shell.json`` of the package lies beside the bitfile.
 """
@@ -14,8 +9,9 @@ import os
 import time
 
 import numpy as np
-from packing import Layout
 from pynq import Overlay, allocate
+
+from .packing import Layout
 
 __all__ = ["Accelerator", "AcceleratorError"]
 
@@ -42,8 +38,8 @@ class Accelerator(Overlay):
 
     Parameters
     ----------
-    bitfile_name : str
-        The ``.bit``; the ``.hwh`` of the same stem and ``shell.json`` lie beside it.
+    bitfile_name : str, optional
+        The ``.bit``; the ``.hwh`` of the same stem and ``shell.json`` lie beside it. Default: that of this package.
     batch_size : int
         Frames of one transfer; there are two buffers of that size for each direction.
     timeout_s : float
@@ -63,7 +59,7 @@ class Accelerator(Overlay):
 
     def __init__(
         self,
-        bitfile_name="accelerator.bit",
+        bitfile_name=None,
         batch_size=64,
         timeout_s=10.0,
         interface=None,
@@ -73,7 +69,8 @@ class Accelerator(Overlay):
     ):
         self._slots = []
         self._running = None
-        path = interface or os.path.join(os.path.dirname(os.path.abspath(bitfile_name)), "shell.json")
+        bitfile_name = os.path.abspath(bitfile_name or os.path.join(os.path.dirname(__file__), "accelerator.bit"))
+        path = interface or os.path.join(os.path.dirname(bitfile_name), "shell.json")
         if not os.path.isfile(path):
             raise AcceleratorError(f"{path} is missing; copy it from the package, beside the bitfile")
         with open(path, encoding="utf-8") as file:

@@ -1,15 +1,27 @@
-"""What the programs beside the driver share: their options, their files, their errors."""
+"""What the programs share: their options, their files, their errors."""
 
 import json
+import os
 import sys
 
 import numpy as np
-from driver import Accelerator, AcceleratorError
+
+from .driver import Accelerator, AcceleratorError
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+
+
+def golden(folder=GOLDEN):
+    """Golden samples: frames, and the results that the network gives."""
+    frames, results = load(os.path.join(folder, "input.npy")), load(os.path.join(folder, "output.npy"))
+    if len(frames) != len(results):
+        raise ValueError(f"{folder} holds {len(frames)} frames and {len(results)} results")
+    return frames, results
 
 
 def add_options(parser):
     """Options that all programs have."""
-    parser.add_argument("--bitfile", default="accelerator.bit", help="(default: accelerator.bit)")
+    parser.add_argument("--bitfile", help="default: that of the package")
     parser.add_argument("--batch-size", type=int, default=64, help="frames of a transfer (default: 64)")
     parser.add_argument("--timeout", type=float, default=10.0, help="longest wait for a batch, seconds (default: 10)")
     parser.add_argument("--json", help="write the result there, too")

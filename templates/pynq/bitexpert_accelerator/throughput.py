@@ -1,6 +1,6 @@
 """Measures frames a second, the latency of single frames, and what the hardware counts meanwhile.
 
-python3 throughput.py [--batch-size 1000] [--latencies 200] [--fclk-mhz 100]
+python3 -m bitexpert_accelerator.throughput [--batch-size 1000] [--latencies 200] [--fclk-mhz 100]
 """
 
 import argparse
@@ -8,7 +8,8 @@ import sys
 import time
 
 import numpy as np
-from common import add_options, main, open_accelerator, report
+
+from .programs import add_options, main, open_accelerator, report
 
 
 def work(options):
