@@ -30,7 +30,7 @@ from .frames import random_frames, read_frames
 from .lock import locked
 from .lower import check_lowering, lower, wired
 from .model_file import hardware_input, load_model, model_bytes
-from .package import package
+from .package import BITFILES, package
 from .reports import ESTIMATES, write_estimates
 from .streamline import streamline
 from .templates import write_text
@@ -57,8 +57,7 @@ FINDINGS = (
     "verification/hls",
     "hls/project",
     "vivado/work",
-    "deploy/accelerator.bit",
-    "deploy/accelerator.hwh",
+    *(f"deploy/{name}" for name in BITFILES),
 )
 # Packages whose results a build holds, or that its checks rest on.
 TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "ortools", "jinja2")

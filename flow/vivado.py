@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import BitexpertError
 from ..hw.graph import Dataflow
 from ..hw.performance import bottleneck
+from ..sim.board import PACKAGE
 from .board import Board
 from .emit import TOP
 from .emit_shell import SHELL, SHELL_ALONE, SHELL_CELLS
@@ -78,6 +79,7 @@ class VivadoProject:
     all_cells: tuple[str, ...]
     memories: tuple[str, ...]
     max_cycles: int
+    package: str
 
 
 def _zynq(board: Board) -> Processor:
@@ -223,6 +225,7 @@ def emit_vivado(graph: Dataflow, folder: Path, rtl: Path, shell: Path, board: Bo
         all_cells=(*rtl_cells, *(f"shell/{f}" for f in shell_cells if f not in sources)),
         memories=tuple(sorted(p.name for p in rtl.glob("*.mem"))),
         max_cycles=bottleneck(graph)[1],
+        package=PACKAGE,
     )
     for name in FILES:
         write_text(folder / name, render(f"vivado/{name}.j2", project))

@@ -218,6 +218,8 @@ def test_the_top_has_the_axi_ports(folder):
         ("output", "", "m_axis_tvalid"),
         ("output", "", "m_axis_tlast"),
         ("input", "", "m_axis_tready"),
+        ("output", "1", "expert_choice"),
+        ("output", "0", "expert_chosen"),
     ]
     assert '"ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET ap_rst_n"' in head
     assert '"POLARITY ACTIVE_LOW"' in head

@@ -15,6 +15,7 @@ from bitexpert.flow.board import board_names, load_board
 from bitexpert.flow.emit_shell import SHELL_CELLS
 from bitexpert.flow.vivado import FILES, emit_vivado, processor
 from bitexpert.hw.performance import bottleneck
+from bitexpert.sim.board import PACKAGE
 from bitexpert.sim.hls import write_golden
 from csynth_report import report
 from emitnets import BOARD, emit_project, folded_net
@@ -138,8 +139,8 @@ def test_the_ports_of_every_processor_have_names_of_their_own():
 def test_build_tcl_with_rtl(build, handoff, board, maps):
     done = tcl(build / "vivado" / "build.tcl", "rtl", BX_HANDOFF=handoff, BX_BOARD=board, BX_MAP=maps)
     assert done.returncode == 0, done.stderr
-    assert (build / "deploy" / "accelerator.bit").read_text() == "bits"
-    assert (build / "deploy" / "accelerator.hwh").read_text() == "handoff"
+    assert (build / "deploy" / PACKAGE / "accelerator.bit").read_text() == "bits"
+    assert (build / "deploy" / PACKAGE / "accelerator.hwh").read_text() == "handoff"
     assert ("board files" in done.stdout) == (board == "0")
     # the newest revision of the board
     assert ("CALL set_property board_part tul.com.tw:pynq-z2:part0:1.10" in done.stdout) == (board == "1")
@@ -201,7 +202,7 @@ def test_hls_needs_its_ip_first_then_both_scripts_run(build):
     assert "CALL create_clock -period 10.0" in done.stdout
     done = tcl(script, "hls")
     assert done.returncode == 0, done.stderr
-    assert (build / "deploy" / "accelerator.bit").is_file()
+    assert (build / "deploy" / PACKAGE / "accelerator.bit").is_file()
     assert "-vlnv bitexpert:hls:accelerator_shell:1.0 accelerator\n" in done.stdout
     assert "-vlnv bitexpert:hls:accelerator_hls:1.0 core\n" in done.stdout
     assert "CALL connect_bd_net accelerator/core_rst_n core/ap_rst_n\n" in done.stdout

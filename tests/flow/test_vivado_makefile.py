@@ -10,6 +10,7 @@ from bitexpert.flow.build import build as build_accelerator
 from bitexpert.flow.build import open_build
 from bitexpert.flow.config import BuildConfig
 from bitexpert.flow.reports import summary
+from bitexpert.sim.board import PACKAGE
 from emitnets import emit_project
 from vivado_report import write_alone, write_system
 
@@ -121,10 +122,10 @@ def test_from_a_build_to_a_bitstream_that_the_next_build_keeps(tiny, own_build):
     assert found["bitstream"]["timing"]["WNS"] == 0.5
     settings = {"target_fps": tiny.fps, "checkpoint": tiny.checkpoint}
     assert not build_accelerator(tiny.model, own_build, BuildConfig(**settings)).steps
-    assert (own_build / "deploy" / "accelerator.bit").read_text() == "bits"
+    assert (own_build / "deploy" / PACKAGE / "accelerator.bit").read_text() == "bits"
     # another design: nothing of the old one stays
     build_accelerator(tiny.model, own_build, BuildConfig(**{**settings, "target_fps": 20_000}))
-    assert not (own_build / "deploy" / "accelerator.bit").exists()
+    assert not (own_build / "deploy" / PACKAGE / "accelerator.bit").exists()
     assert not (own_build / "vivado" / "work").exists()
     assert summary(own_build)["vivado"] == {}
 
