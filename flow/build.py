@@ -56,7 +56,11 @@ FINDINGS = (
     "verification/simulation.json",
     "verification/hls",
     "hls/project",
+    "hls/vitis_hls.log",
     "vivado/work",
+    "vivado/vivado.log",
+    "vivado/vivado.jou",
+    "vivado/.Xil",
     *(f"deploy/{name}" for name in BITFILES),
 )
 # Packages whose results a build holds, or that its checks rest on.
@@ -488,13 +492,13 @@ def _results(step: _Step, checkpoint: bool) -> tuple[str, ...]:
 def _digest(folder: Path, step: _Step, checkpoint: bool) -> str | None:
     """Digest of what a step left behind, without findings that lie there; None if some of it is missing."""
     h = hashlib.sha256()
-    findings = [folder / name for name in FINDINGS]
+    findings = tuple(f"{name}/" for name in FINDINGS)
     for name in _results(step, checkpoint):
         place = folder / name
         if not place.exists():
             return None
         for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
-            if any(path == finding or finding in path.parents for finding in findings):
+            if f"{path.relative_to(folder).as_posix()}/".startswith(findings):
                 continue
             h.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()

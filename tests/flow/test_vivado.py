@@ -371,6 +371,9 @@ def test_a_bitstream_without_the_accelerators_instance_is_an_error(build):
         ("set_property name accelerator_shell", "set_property name shell", "not bitexpert:rtl:accelerator_shell:1.0"),
         ("bd_rule:processing_system7", "bd_rule:zynq_ultra_ps_e", "no rule"),
         ("part0:*", "part0:1.0", "one revision"),
+        ("add_ip axi_dma", "add_ip axi_dna", "this Vivado has no IP axi_dna"),
+        ("wait_on_run impl_1\n", "\n", "the implementation failed: see"),
+        ("foreach kind {srcs gen}", "foreach kind {srcs}", "Vivado left no system.hwh"),
         ("set_property board_part", "# set_property", "no board whose preset"),
         ("open_run impl_1", "", "no routed design"),
         ("[get_bd_pins $source]", "[lmap pin $source {get_bd_pins $pin}]", "invalid command"),
@@ -384,6 +387,32 @@ def test_the_stand_in_catches_mistakes(build, old, new, message):
     done = tcl(script, "rtl")
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def statements(script: str) -> list[str]:
+    """A script's lines, those that go on in the next one joined with it."""
+    return re.findall(r"(?:.*\\\n)*.*\n", script)
+
+
+@needs_tclsh
+@pytest.mark.parametrize("name", ["pynq-z2", "zcu104"])
+def test_no_statement_that_makes_the_design_can_be_left_out(tmp_path, name):
+    build = emit(tmp_path, load_board(name))
+    assert export_hls(build).returncode == 0
+    script = build / "vivado" / "build.tcl"
+    lines = statements(script.read_text())
+    first, last = (next(i for i, line in enumerate(lines) if word in line) for word in ("package_ip", "open_run"))
+    left_out, missed = 0, []
+    for i in range(first, last + 1):
+        line = lines[i].strip()
+        if not line or line.startswith(("#", "}", "error", "puts")) or line.endswith("{"):
+            continue
+        left_out += 1
+        script.write_text("".join(lines[:i] + lines[i + 1 :]))
+        if not any(tcl(script, source).returncode for source in ("rtl", "hls")):
+            missed.append(line)
+    assert left_out > 60
+    assert missed == []
 
 
 @needs_tclsh

@@ -61,6 +61,7 @@ set ::vivado::interface_nets {}
 set ::vivado::components {}
 
 proc create_bd_design {args} {
+    need create_bd_design update_ip_catalog
     set ::vivado::design [word create_bd_design $args]
     dict set ::vivado::files $::vivado::design.bd {}
     foreach folder [dict get $::vivado::properties object:project ip_repo_paths] {

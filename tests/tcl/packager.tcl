@@ -1,6 +1,7 @@
 # Vivado: the IP packager. A component.xml is, here, a Tcl dict: vlnv, pins (name -> kind), interfaces (name -> role,
 # protocol, width), maps (interfaces with a memory map).
 
+set ::vivado::clocked_buses {}
 set ::vivado::signals(stream) {tdata tvalid tready}
 set ::vivado::signals(mm) {awaddr awprot awvalid awready wdata wstrb wvalid wready bresp bvalid bready araddr arprot arvalid
     arready rdata rresp rvalid rready}
@@ -42,11 +43,12 @@ namespace eval ipx {
         if {![dict exists $::vivado::files $top.v]} {
             fail "the IP packager wants a Verilog top: $top.v is not in [dict keys $::vivado::files]"
         }
+        need ipx::package_project update_compile_order
         need_modules
         set ::vivado::component [infer [dict get $::vivado::files $top.v] $top]
         set ::vivado::folder [dict get $got -root_dir]
         set ::vivado::properties [dict merge $::vivado::properties [dict create object:core [dict create vendor [dict get $got -vendor] \
-            library [dict get $got -library] name $top version 1.0]]]
+            library [dict get $got -library] name $top version 0.1]]]
         if {[setting BX_MAP 0]} {
             dict set ::vivado::component maps s_axi_control
         }
@@ -71,6 +73,7 @@ namespace eval ipx {
         if {[dict exists $got -busif]} {
             interface [dict get $got -busif] any
         }
+        lappend ::vivado::clocked_buses {*}[expr {[dict exists $got -busif] ? [list [dict get $got -busif]] : "ap_rst_n"}]
         foreach {option kind} {-clock clock -reset reset} {
             if {[dict exists $got $option] && (![dict exists $::vivado::component pins [dict get $got $option]]
                 || [dict get $::vivado::component pins [dict get $got $option]] ne $kind)} {
@@ -107,6 +110,18 @@ namespace eval ipx {
     proc save_core {args} {
         if {[word ipx::save_core $args] ne "object:core"} {
             fail "ipx::save_core takes the core"
+        }
+        need ipx::save_core ipx::create_xgui_files ipx::update_checksums
+        foreach name [concat [dict keys [dict get $::vivado::component interfaces]] ap_rst_n] {
+            if {$name ni $::vivado::clocked_buses} {
+                fail "$name is associated with no clock"
+            }
+        }
+        foreach {name value} {range 4096 width 32} {
+            if {"ipx::add_address_block" in $::vivado::called
+                && [dict get $::vivado::properties object:block:registers $name] ne $value} {
+                fail "the registers have another $name than $value"
+            }
         }
         set core [dict get $::vivado::properties object:core]
         dict for {target values} $::vivado::properties {

@@ -9,6 +9,9 @@ proc create_project {args} {
     if {[llength $rest] != ([dict exists $got -in_memory] ? 0 : 2)} {
         fail "create_project takes a name and a folder, or -in_memory: $args"
     }
+    if {$::vivado::project ne {}} {
+        fail "project [lindex $::vivado::project 0] is still open"
+    }
     set ::vivado::project $rest
     set ::vivado::files {}
     if {$rest ne {}} {
@@ -55,6 +58,10 @@ proc add_file {path} {
     dict set ::vivado::files $name $path
 }
 proc add_files {args} {
+    if {$::vivado::project eq {}} {
+        fail "add_files: no project is open"
+    }
+    since update_compile_order
     foreach path [word add_files $args {-norecurse -tb} {-cflags -fileset}] {
         add_file $path
     }
@@ -128,6 +135,7 @@ proc set_property {args} {
             fail "$target has no property $name"
         }
         if {$name eq "ip_repo_paths"} {
+            since update_ip_catalog
             foreach folder $value {
                 if {![file isfile [file join $folder component.xml]]} {
                     fail "there is no IP in $folder"
@@ -140,7 +148,7 @@ proc set_property {args} {
 proc get_property {args} {
     lassign [dict get [options get_property $args {} {} {2 2}] rest] name target
     switch $name,$target {
-        PROGRESS,object:run:impl_1 {return 100%}
+        PROGRESS,object:run:impl_1 {return [expr {"wait_on_run" in $::vivado::called ? "100%" : "0%"}]}
         DIRECTORY,object:run:impl_1 {return [file join [lindex $::vivado::project 1] bitexpert.runs impl_1]}
         SLACK,object:path:setup - SLACK,object:path:hold {return [expr {$::vivado::clocked ? [setting BX_SLACK 0.5] : "inf"}]}
         default {fail "no property $name of $target"}

@@ -10,6 +10,8 @@ proc launch_runs {args} {
         || [dict get $::vivado::properties object:fileset top] ne "${::vivado::design}_wrapper"} {
         fail "launch_runs: no bitstream of the wrapper is asked for"
     }
+    need launch_runs apply_bd_automation assign_bd_address validate_bd_design save_bd_design update_compile_order
+    get_files ${::vivado::design}_wrapper.v
     set folder [lindex $::vivado::project 1]
     set runs [file join $folder [lindex $::vivado::project 0].runs impl_1]
     set handoff [file join $folder [lindex $::vivado::project 0].[setting BX_HANDOFF gen] sources_1 bd $::vivado::design hw_handoff]

@@ -52,12 +52,27 @@ proc options {name words flags valued rest} {
         fail "$name takes [join $rest ..] other words, not [llength $others]: $others"
     }
     note $name {*}$words
+    lappend ::vivado::called $name
     dict set found rest $others
     return $found
 }
 # The one other word of a command.
 proc word {name words {flags {}} {valued {}}} {
     return [lindex [dict get [options $name $words $flags $valued {1 1}] rest] 0]
+}
+# Commands that must have been called since the last one of another kind: `since` forgets, `need` fails.
+set ::vivado::called {}
+proc since {args} {
+    foreach name $args {
+        set ::vivado::called [lsearch -all -inline -not -exact $::vivado::called $name]
+    }
+}
+proc need {what args} {
+    foreach name $args {
+        if {$name ni $::vivado::called} {
+            fail "$what before $name"
+        }
+    }
 }
 # Defines commands that do nothing but to be noted.
 proc silent {rest args} {
