@@ -30,13 +30,17 @@ class Board:
     part : str
         Vivado's part name.
     board_part : str
-        Vivado's board part; needs the vendor's board files.
+        Vivado's board part without its revision; needs the vendor's board files.
+    vivado : str
+        A version of Vivado that has the part.
     processor : {"zynq", "zynqmp"}
-        Family of the processing system.
+        Processing system: that of Zynq-7000, or of Zynq UltraScale+ and Kria.
+    memory_port : {"HP0", "HP1", "HP2", "HP3"}
+        Where the DMA reaches the processing system's memory.
     clock_mhz : float
         Clock of the accelerator.
     dma_bits : int
-        Width of the memory side of the DMA.
+        Width of the memory port, and of the DMA on both of its sides.
     lut, ff, lutram, bram18, uram, dsp : int
         What the device has.
     """
@@ -45,7 +49,9 @@ class Board:
     title: str
     part: str
     board_part: str
+    vivado: str
     processor: str
+    memory_port: str
     clock_mhz: float
     dma_bits: int
     lut: int

@@ -30,18 +30,20 @@ from .frames import random_frames, read_frames
 from .lock import locked
 from .lower import check_lowering, lower, wired
 from .model_file import hardware_input, load_model, model_bytes
-from .package import package
+from .package import BITFILES, package
 from .reports import ESTIMATES, write_estimates
 from .streamline import streamline
 from .templates import write_text
 from .vivado import emit_vivado
+from .vivado_reports import VIVADO_REPORTS
 
 __all__ = ["BuildError", "BuildResult", "build", "open_build"]
 
 RECORD = "build.json"
 RECORD_FORMAT = 1
 PACKAGE = Path(__file__).parents[1]
-# What simulate, synth and report leave in a build. They tell of its design, so they go when that is made anew.
+# What simulate, synth, report and AMD's tools leave in a build. They tell of its design, so they go when that is made
+# anew; no step reads them or is responsible for them.
 FINDINGS = (
     "report/rtlsim_performance.json",
     "report/accelerator.svg",
@@ -49,9 +51,17 @@ FINDINGS = (
     "report/synth_xc7z020.json",
     "report/synth_xczu3eg.json",
     "report/synth_ecp5-85k.json",
+    *(f"report/{name}" for name in VIVADO_REPORTS),
     "synth",
     "verification/simulation.json",
     "verification/hls",
+    "hls/project",
+    "hls/vitis_hls.log",
+    "vivado/work",
+    "vivado/vivado.log",
+    "vivado/vivado.jou",
+    "vivado/.Xil",
+    *(f"deploy/{name}" for name in BITFILES),
 )
 # Packages whose results a build holds, or that its checks rest on.
 TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "ortools", "jinja2")
@@ -200,9 +210,10 @@ def _step_shell(job: _Job) -> None:
 
 
 def _step_vivado(job: _Job) -> None:
-    """Scripts that build the bitstream."""
+    """The Vivado projects."""
+    rtl, shell = job.path("rtl"), job.path("shell")
     _whole_folder(
-        job.path("vivado"), lambda folder: emit_vivado(job.folded(), folder, job.path("rtl"), job.board, job.made_by)
+        job.path("vivado"), lambda folder: emit_vivado(job.folded(), folder, rtl, shell, job.board, job.made_by)
     )
 
 
@@ -258,8 +269,14 @@ STEPS = (
         _step_package,
     ),
 )
-# All that a build consists of, its record last.
-_BUILD = (*(name for step in STEPS for name in step.results), "model.pt", *FINDINGS, RECORD)
+_RESULTS = tuple(name for step in STEPS for name in step.results)
+# All that a build consists of, its record last; what lies in a step's folder goes with it.
+_BUILD = (
+    *_RESULTS,
+    "model.pt",
+    *(name for name in FINDINGS if not any(name.startswith(f"{result}/") for result in _RESULTS)),
+    RECORD,
+)
 
 
 def build(
@@ -473,13 +490,16 @@ def _results(step: _Step, checkpoint: bool) -> tuple[str, ...]:
 
 
 def _digest(folder: Path, step: _Step, checkpoint: bool) -> str | None:
-    """Digest of what a step left behind; None if some of it is missing."""
+    """Digest of what a step left behind, without findings that lie there; None if some of it is missing."""
     h = hashlib.sha256()
+    findings = tuple(f"{name}/" for name in FINDINGS)
     for name in _results(step, checkpoint):
         place = folder / name
         if not place.exists():
             return None
         for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
+            if f"{path.relative_to(folder).as_posix()}/".startswith(findings):
+                continue
             h.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
 

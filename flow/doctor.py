@@ -116,7 +116,7 @@ def examine() -> list[Finding]:
             "Vivado",
             _or_empty(lambda: _tool(shutil.which("vivado"), "-version")),
             False,
-            "the bitstream (vivado/build.tcl); all checks work without it",
+            "the bitstream (`make bitstream` in vivado/); all checks work without it",
             "install AMD Vivado and source its settings64.sh",
         ),
         Finding(

@@ -12,8 +12,10 @@ from ..sim.board import PACKAGE
 from .emit import fresh
 from .templates import FOLDER as TEMPLATES
 
-__all__ = ["GOLDEN_FRAMES", "package"]
+__all__ = ["BITFILES", "GOLDEN_FRAMES", "package"]
 
+#: What Vivado leaves in the package.
+BITFILES = (f"{PACKAGE}/accelerator.bit", f"{PACKAGE}/accelerator.hwh")
 #: Frames that the package's `validate` sends, at most.
 GOLDEN_FRAMES = 256
 

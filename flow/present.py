@@ -136,7 +136,32 @@ def report_tables(data: dict[str, Any]) -> list[Any]:
                 ],
             )
         )
-    return tables
+    return [*tables, *_vivado(data["vivado"])]
+
+
+def _vivado(found: dict[str, Any]) -> list[Any]:
+    """What Vivado found out, beside the estimates."""
+    parts: list[Any] = []
+    if alone := found.get("alone"):
+        fps = f"; {alone['timing']['estimated_throughput_fps']:,.0f} frames/s at that rate (estimate)"
+        parts += [*synthesis_tables(alone), f"Alone: {_clock(alone['timing'])}{fps}."]
+    if bitstream := found.get("bitstream"):
+        used = bitstream["total"]
+        blocks = used["BRAM_18K"] + 2 * used["BRAM_36K"]
+        parts.append(
+            f"Bitstream ({escape(bitstream['source'])}), with DMA and shell: {used['LUT']:,} LUT,"
+            f" {used['LUTRAM']:,} LUTRAM, {used['FF']:,} FF, {blocks:,} BRAM18, {used['DSP']:,} DSP;"
+            f" {_clock(bitstream['timing'])}."
+        )
+    return parts
+
+
+def _clock(timing: dict[str, float]) -> str:
+    met = "met" if min(timing["WNS"], timing["WHS"]) >= 0 else "[bold red]not met[/]"
+    return (
+        f"timing is {met} at {1e3 / timing['clk_period_ns']:g} MHz (slack {timing['WNS']:g} ns), at most"
+        f" {timing['fmax_mhz']:,.1f} MHz"
+    )
 
 
 _NAMES = {"lut": "LUT", "bram18": "BRAM18", "dsp": "DSP", "uram": "URAM"}

@@ -15,6 +15,7 @@ from ..hw.performance import Performance, bottleneck, simulate
 from .board import Board
 from .fold import estimate
 from .templates import write_text
+from .vivado_reports import vivado_findings
 
 __all__ = ["ESTIMATES", "expert_costs", "network_performance", "operators", "summary", "write_estimates"]
 
@@ -140,8 +141,8 @@ def summary(folder: Path) -> dict[str, Any]:
     dict
         ``model``, ``board``, ``device`` (what the board has), ``nodes``, ``cycles``, ``resources``,
         ``performance``, ``experts`` (all estimates), ``folding`` (what limits the rate, and what the search for the
-        folding proved), ``fold_seconds``, and ``rtlsim`` (measured in RTL simulation; empty before the first
-        ``simulate``).
+        folding proved), ``fold_seconds``, ``rtlsim`` (measured in RTL simulation; empty before the first
+        ``simulate``), and ``vivado`` (of :func:`vivado_findings`; empty before Vivado ran).
     """
     from .build import open_build
     from .diagram import draw
@@ -173,4 +174,5 @@ def summary(folder: Path) -> dict[str, Any]:
         "folding": read("folding"),
         "fold_seconds": build.steps["fold"],
         "rtlsim": read("rtlsim_performance"),
+        "vivado": vivado_findings(graph, board, reports),
     }

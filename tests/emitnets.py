@@ -1,8 +1,13 @@
 """Hand-made folded graphs for the emitters' tests: every operator, and names that want to do harm."""
 
+from pathlib import Path
+
 import numpy as np
-from bitexpert.flow.board import load_board
+from bitexpert.flow.board import Board, load_board
+from bitexpert.flow.emit import emit_hls, emit_rtl
+from bitexpert.flow.emit_shell import emit_shell
 from bitexpert.flow.fold import fold
+from bitexpert.flow.vivado import emit_vivado
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.ops.add import Add
 from bitexpert.hw.ops.affine import Affine
@@ -83,6 +88,16 @@ def expert_net(pixel_bits: int = 3, channels: int = 2) -> Dataflow:
 def folded_net(**folding: dict[str, int]) -> Dataflow:
     """:func:`expert_net`, folded."""
     return fold(expert_net(), BOARD, folding={**FOLDING, **folding})
+
+
+def emit_project(folder: Path, board: Board = BOARD) -> Path:
+    """All that Vivado and Vitis HLS read, of :func:`folded_net`."""
+    graph = folded_net()
+    emit_rtl(graph, folder / "rtl", "made by a test")
+    emit_hls(graph, folder / "hls", "made by a test", part=board.part, clock_ns=10.0)
+    emit_shell(graph, folder / "shell", "made by a test", word_bytes=board.dma_bits // 8)
+    emit_vivado(graph, folder / "vivado", folder / "rtl", folder / "shell", board, "made by a test")
+    return folder
 
 
 def joined_net() -> Dataflow:

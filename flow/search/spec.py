@@ -166,7 +166,7 @@ class SearchSpec(Strict):
                 )
         elif wanted and self.hardware is None:
             raise ValueError(
-                f"the objective '{wanted[0]}' needs a board; add `hardware: {{board: {board_names()[0]}}}`"
+                f"the objective '{wanted[0]}' needs a board; add `hardware: {{board: {HardwareSettings().board}}}`"
             )
         if self.hardware and self.hardware.target_fps is not None and "fps" in self.objectives:
             raise ValueError("fps is an objective, and hardware.target_fps sets it; remove one of them")

@@ -179,7 +179,7 @@ def test_build_refuses_what_it_cannot_make(refused, tiny, tmp_path):
     config.write_text("bord: pynq-z2\n")
     out = tmp_path / "b"
     for words, message in [
-        (["--board", "de10"], "unknown board 'de10'; known: pynq-z2"),
+        (["--board", "de10"], "unknown board 'de10'; known: kv260, pynq-z1, pynq-z2"),
         (["--target-fps", "-1"], "target_fps: Input should be greater than 0"),
         (["--target-fps", "nan"], "target_fps"),
         (["--target-fps", "1e9"], "out of reach"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bitexpert.errors import BitexpertError
 from bitexpert.flow.emit import emit_hls, emit_rtl
+from bitexpert.flow.emit_shell import emit_shell
 from bitexpert.flow.vivado import emit_vivado
 from bitexpert.hw.graph import Dataflow, Node
 from bitexpert.hw.identifiers import identifier
@@ -27,7 +28,8 @@ SIGNAL = re.compile(r"^  wire (?:\[(\d+):0\] )?([^;]+);", re.M)
 def emit(graph: Dataflow, folder: Path):
     rtl = emit_rtl(graph, folder / "rtl", MADE_BY)
     hls = emit_hls(graph, folder / "hls", MADE_BY, part=BOARD.part, clock_ns=10.0)
-    emit_vivado(graph, folder / "vivado", folder / "rtl", BOARD, MADE_BY)
+    emit_shell(graph, folder / "shell", MADE_BY, word_bytes=8)
+    emit_vivado(graph, folder / "vivado", folder / "rtl", folder / "shell", BOARD, MADE_BY)
     return rtl, hls
 
 
@@ -98,9 +100,9 @@ def test_every_rendered_file_says_what_made_it(folder):
     rendered = [
         p
         for p in folder.rglob("*")
-        if p.is_file() and not p.name.startswith("bx_") and p.parent.name != "bx" and p.suffix != ".mem"
+        if p.is_file() and not p.name.startswith("bx_") and p.parent.name != "bx" and p.suffix not in (".mem", ".json")
     ]
-    assert len(rendered) == 12
+    assert len(rendered) == 19
     for path in rendered:
         assert MADE_BY in path.read_text().splitlines()[0], path
 
@@ -216,6 +218,8 @@ def test_the_top_has_the_axi_ports(folder):
         ("output", "", "m_axis_tvalid"),
         ("output", "", "m_axis_tlast"),
         ("input", "", "m_axis_tready"),
+        ("output", "1", "expert_choice"),
+        ("output", "0", "expert_chosen"),
     ]
     assert '"ASSOCIATED_BUSIF s_axis:m_axis, ASSOCIATED_RESET ap_rst_n"' in head
     assert '"POLARITY ACTIVE_LOW"' in head
