@@ -30,7 +30,7 @@ from .frames import random_frames, read_frames
 from .lock import locked
 from .lower import check_lowering, lower, wired
 from .model_file import hardware_input, load_model, model_bytes
-from .package import package
+from .package import BITFILE, package
 from .reports import ESTIMATES, write_estimates
 from .streamline import streamline
 from .templates import write_text
@@ -51,8 +51,11 @@ FINDINGS = (
     "report/synth_ecp5-85k.json",
     "synth",
     "verification/simulation.json",
+    "verification/board.json",
     "verification/hls",
 )
+# What Vivado adds to a finished build, and no step makes.
+ADDED = tuple(f"deploy/{name}" for name in BITFILE)
 # Packages whose results a build holds, or that its checks rest on.
 TOOLS = ("numpy", "onnx", "onnxruntime", "qonnx", "finn-plus", "ortools", "jinja2")
 
@@ -480,6 +483,8 @@ def _digest(folder: Path, step: _Step, checkpoint: bool) -> str | None:
         if not place.exists():
             return None
         for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
+            if path.relative_to(folder).as_posix() in ADDED:
+                continue
             h.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
 

@@ -11,10 +11,12 @@ from ..hw.graph import Dataflow
 from .emit import fresh
 from .templates import FOLDER as TEMPLATES
 
-__all__ = ["DRIVER_FILES", "GOLDEN_FRAMES", "package"]
+__all__ = ["BITFILE", "DRIVER_FILES", "GOLDEN_FRAMES", "package", "save_frames"]
 
 #: Python files that run on the board.
 DRIVER_FILES = ("driver.py", "packing.py", "common.py", "validate.py", "throughput.py", "experts.py")
+#: What Vivado makes and is put beside them.
+BITFILE = ("accelerator.bit", "accelerator.hwh")
 #: Frames that `validate.py` sends, at most.
 GOLDEN_FRAMES = 256
 
@@ -37,8 +39,13 @@ def package(graph: Dataflow, folder: Path, shell: Path, frames: np.ndarray) -> N
     for name in DRIVER_FILES:
         shutil.copyfile(TEMPLATES / "pynq" / name, folder / name)
     shutil.copyfile(shell / "shell.json", folder / "shell.json")
-    kind = graph.type_of(graph.inputs[0]).element
     golden = frames[:GOLDEN_FRAMES]
     (folder / "golden").mkdir()
-    np.save(folder / "golden" / "input.npy", golden.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))
+    save_frames(graph, folder / "golden" / "input.npy", golden)
     np.save(folder / "golden" / "output.npy", graph.run(golden)[graph.outputs[0]].astype(np.int32))
+
+
+def save_frames(graph: Dataflow, path: Path, frames: np.ndarray) -> None:
+    """Write frames (N, H, W, C) as the driver takes them: in the smallest integer type that holds all values."""
+    kind = graph.type_of(graph.inputs[0]).element
+    np.save(path, frames.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))
