@@ -179,6 +179,7 @@ class SshBoard:
         await process.stdout.drain()
         await process.stderr.drain()
         process.exit(status)
+        await process.wait_closed()
 
     def known_hosts(self, path: Path, key: asyncssh.SSHKey | None = None) -> Path:
         """Write a file of host keys with this board's, or another one."""

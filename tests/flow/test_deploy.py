@@ -20,7 +20,7 @@ import pytest
 from bitexpert.flow import remote
 from bitexpert.flow.build import open_build
 from bitexpert.flow.cli import main
-from bitexpert.flow.remote import RemoteError, Target
+from bitexpert.flow.remote import RemoteError, Target, connect
 from bitexpert.sim.board import BoardFault, VirtualBoard, build_board
 from sshboard import PASSWORD, USER, SshBoard, closed_port
 
@@ -245,7 +245,9 @@ def test_hosts_that_cannot_be_reached(refused):
     assert f"127.0.0.1 at port {port} refuses connections; check --port" in refused(port)
     assert "is no name of a host" in refused(22, host="$(reboot)")
     for error in (TimeoutError(), OSError(errno.EHOSTUNREACH, "No route to host")):
-        assert "h at port 22 doesn't answer; check that the board is on" in remote._why_unreachable(error, "h at port 22")
+        assert "h at port 22 doesn't answer; check that the board is on" in remote._why_unreachable(
+            error, "h at port 22"
+        )
 
 
 @pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
@@ -321,35 +323,46 @@ def test_the_password_is_asked_for_on_the_terminal(board, build, capsys, monkeyp
     assert PASSWORD not in "".join(capsys.readouterr())
 
 
-def test_keys(run, refused, board, client_home):
-    (board.home / "sudo.free").touch()
+def test_keys(board, client_home):
     key = asyncssh.generate_private_key("ssh-ed25519")
     board.authorized.append(key.convert_to_public())
-    plain, locked, other = (client_home / name for name in ("plain", "locked", "other"))
+    plain, locked, other, text = (client_home / name for name in ("plain", "locked", "other", "text"))
     key.write_private_key(plain)
     key.write_private_key(locked, passphrase="open sesame")
     asyncssh.generate_private_key("ssh-rsa", key_size=2048).write_private_key(other)
+    text.write_text("no key")
+    asked = []
 
-    assert run(board.port, "--identity", plain, stdin="")[0] == 0
-    assert run(board.port, "--identity", locked, stdin="open sesame\n")[0] == 0
-    line = refused(board.port, "--identity", locked, stdin="open oats\n")
-    assert f"{locked} is no private key that can be used (ed25519, ecdsa, rsa), or its passphrase is another one" in line
-    assert "open oats" not in line
-    assert "stdin has no line left" in refused(board.port, "--identity", locked, stdin="")
-    assert run(board.port, "--identity", other)[0] == 0  # not accepted: by password
-    assert f"cannot read the key {client_home / 'none'}" in refused(board.port, "--identity", client_home / "none")
-    (client_home / "text").write_text("no key")
-    assert "text is no private key that can be used" in refused(board.port, "--identity", client_home / "text")
+    def log_in(identity, *answers):
+        """What was asked for; the answers are given."""
+        asked.clear()
+        left = list(answers)
+        target = Target("127.0.0.1", USER, board.port, identity)
+        with connect(target, lambda what: asked.append(what) or left.pop(0)) as board_there:
+            assert board_there.run("id -u", timeout=30).output == "1000\n"
+        return asked
 
+    assert log_in(plain) == []
+    assert log_in(locked, "open sesame") == [f"passphrase of {locked}"]
+    assert log_in(other, PASSWORD) == [f"password of xilinx@127.0.0.1:{board.port}"]
+    for identity, answers, message in (
+        (locked, ["open oats"], "locked is no private key that can be used .ed25519, ecdsa, rsa., or its passphrase"),
+        (text, [], "text is no private key that can be used"),
+        (client_home / "none", [], "cannot read the key .*none: No such file"),
+    ):
+        with pytest.raises(RemoteError, match=message) as caught:
+            log_in(identity, *answers)
+        assert "open oats" not in str(caught.value)
     shutil.copy(plain, client_home / ".ssh" / "id_ed25519")
-    assert run(board.port, stdin="")[0] == 0
+    assert log_in(None) == []
     assert board.logins == [USER]
 
 
 def test_root(run, refused, board, build):
     line = refused(board.port, stdin="")
     assert "password of xilinx" in line
-    board.authorized.append(key := asyncssh.generate_private_key("ssh-ed25519"))
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    board.authorized.append(key.convert_to_public())
     identity = board.home.parent / "identity"
     key.write_private_key(identity)
     line = refused(board.port, "--identity", identity, stdin="wrong horse\n")
@@ -410,7 +423,7 @@ def test_other_peoples_folders_are_left_alone(refused, run, board):
     for place, named in (("work", "work"), ("file", "file"), ("net", "net.earlier"), (board.home, "xilinx")):
         line = refused(board.port, "--folder", place)
         assert f"{named} on 127.0.0.1 isn't a package of bitexpert's; choose another place" in line
-    assert "can't write there: mkdir: " in refused(board.port, "--folder", "/proc/bitexpert/x")
+    assert "can't write there: mkdir: " in refused(board.port, "--folder", "/dev/null/x")
     after = package(board.home)
     after["sudo.log"] = before["sudo.log"] = b""
     assert after == before
