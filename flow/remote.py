@@ -27,6 +27,7 @@ Secret = Callable[[str], str]
 CONNECT_SECONDS = 10.0
 COPY_SECONDS = 30.0
 PORT = 22
+_SILENCE = logging.NullHandler()
 
 
 class RemoteError(BitexpertError):
@@ -200,6 +201,10 @@ class Remote:
                     return file.read()
             except FileNotFoundError:
                 return None
+            except PermissionError:
+                raise RemoteError(
+                    f"{self.target.user} may not read {path} on {self.target.host}: chmod a+r there"
+                ) from None
 
     def _alive(self) -> bool:
         transport = self._client.get_transport()
@@ -208,7 +213,14 @@ class Remote:
     @contextmanager
     def _sftp(self, when: str) -> Iterator[paramiko.SFTPClient]:
         with self._connected(when):
-            sftp = self._client.open_sftp()
+            try:
+                sftp = self._client.open_sftp()
+            except (EOFError, _paramiko().SSHException):
+                if not self._alive():
+                    raise
+                raise RemoteError(
+                    f"{self.target.host} copies no files; there: apt-get install openssh-sftp-server"
+                ) from None
             try:
                 channel = sftp.get_channel()
                 if channel is not None:
@@ -262,28 +274,33 @@ def _paramiko() -> Any:
     except ImportError:
         raise ToolError("deploy needs the Python package paramiko: pip install 'bitexpert[deploy]'") from None
     # without a handler, its errors go to stderr, with tracebacks
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    logging.getLogger("paramiko").addHandler(_SILENCE)
     return paramiko
 
 
 def _trust(client: paramiko.SSHClient, target: Target) -> None:
     """Let the client accept the host keys of known_hosts, and no other."""
-    base = _paramiko().MissingHostKeyPolicy
-
-    class Refuse(base):  # type: ignore[misc, valid-type]
-        def missing_host_key(self, client: object, hostname: str, key: paramiko.PKey) -> None:
-            raise RemoteError(
-                f"the key of {target.host} isn't in {target.trusted}: {key.get_name()} {key.fingerprint}; if that is"
-                f" the board's (on its console: ssh-keygen -lf /etc/ssh/ssh_host_{_kind(key)}_key.pub), accept it:"
-                f" {_scan(target)}"
-            )
-
-    client.set_missing_host_key_policy(Refuse())
+    client.set_missing_host_key_policy(_Refuse(target))  # type: ignore[arg-type]
     try:
         if target.known_hosts is not None or target.trusted.exists():
             client.load_system_host_keys(str(target.trusted))
     except OSError as error:
         raise RemoteError(f"cannot read the host keys in {target.trusted}: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True)
+class _Refuse:
+    """What paramiko calls for a host that known_hosts doesn't have."""
+
+    target: Target
+
+    def missing_host_key(self, _client: object, _name: str, key: paramiko.PKey) -> None:
+        trusted = self.target.trusted
+        raise RemoteError(
+            f"the key of {self.target.host} isn't in {trusted}: {key.get_name()} {key.fingerprint}; if that is the"
+            f" board's (on its console: ssh-keygen -lf /etc/ssh/ssh_host_{_kind(key)}_key.pub), accept it:"
+            f" {_scan(self.target)}"
+        )
 
 
 def _kind(key: paramiko.PKey) -> str:
@@ -304,6 +321,7 @@ def _log_in(client: paramiko.SSHClient, target: Target, secret: Secret) -> str:
     own = target.identity is None
     if _dial(client, target, pkey=key, allow_agent=own, look_for_keys=own):
         return ""
+    client.close()
     password = secret(f"password of {target}")
     if not _dial(client, target, password=password, allow_agent=False, look_for_keys=False):
         raise RemoteError(

@@ -63,6 +63,7 @@ class SshBoard:
     #: Held while the server hangs; set when it has begun to.
     hanging: threading.Event = field(default_factory=threading.Event)
     passwords: bool = True
+    files: bool = True
     #: A command with these words in it loses the connection.
     losing: str = ""
     #: Names that tried to log in with a password.
@@ -156,7 +157,7 @@ class SshBoard:
             server_factory=Server,
             server_host_keys=[self.key],
             process_factory=self._run,
-            sftp_factory=Files,
+            sftp_factory=Files if self.files else None,
             encoding=None,
         )
         self.port = self._server.sockets[0].getsockname()[1]

@@ -296,12 +296,15 @@ def test_a_changed_host_key_is_refused(refused, board, client_home, kind):
 
 
 # -- login ----------------------------------------------------------------------------------------------
-def test_a_wrong_password(refused, board):
+def test_a_wrong_password(run, refused, board):
     line = refused(board.port, stdin="wrong horse\n")
     assert "127.0.0.1 refuses the login of xilinx" in line
     assert f"ssh-copy-id -p {board.port} xilinx@127.0.0.1" in line
     assert "wrong horse" not in line
-    assert "refuses the login of root" in refused(board.port, "--user", "root")
+    status, _, err = run(board.port, "--user", "root", "--debug")  # a traceback tells no password either
+    assert status == 2
+    assert err.startswith("Traceback")
+    assert "refuses the login of root" in err
     board.passwords = False
     assert "refuses the login of xilinx" in refused(board.port)
     assert "stdin has no line left for it" in refused(board.port, stdin="")
@@ -328,8 +331,8 @@ def test_keys(board, client_home):
     board.authorized.append(key.convert_to_public())
     plain, locked, other, text = (client_home / name for name in ("plain", "locked", "other", "text"))
     key.write_private_key(plain)
-    key.write_private_key(locked, passphrase="open sesame")
-    asyncssh.generate_private_key("ssh-rsa", key_size=2048).write_private_key(other)
+    key.write_private_key(locked, passphrase="open sesame", rounds=1)
+    asyncssh.generate_private_key("ecdsa-sha2-nistp256").write_private_key(other)
     text.write_text("no key")
     asked = []
 
@@ -521,6 +524,14 @@ def test_a_killed_copy_leaves_the_old_package(run, board, build, deployed):
 def test_a_connection_that_breaks_in_a_command(refused, board, command):
     board.losing = command
     assert "was lost while a command was running" in refused(board.port)
+
+
+def test_a_server_without_sftp(build, run, board):
+    with SshBoard(board.home.parent / "bare", board.virtual, files=False) as bare:
+        known = bare.known_hosts(bare.home / "known")
+        status, _, err = run(bare.port, "--known-hosts", known)
+    assert status == 2
+    assert "127.0.0.1 copies no files; there: apt-get install openssh-sftp-server" in err
 
 
 def test_names_of_hosts():
