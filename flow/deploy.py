@@ -294,7 +294,10 @@ class _Board:
             raise DeployError(f"{self.remote.target.host} has no python3 ({done.complaint}); is it a PYNQ board?")
         if done.status:
             raise DeployError(f"{self.remote.target.host} can't use the folder {folder}: {done.complaint}")
-        return json.loads(done.output.splitlines()[-1])
+        answers = [line for line in done.output.splitlines() if line.startswith("{")]  # profiles may print, too
+        if not answers:
+            raise DeployError(f"python3 on {self.remote.target.host} gives no answer; is it a PYNQ board?")
+        return json.loads(answers[-1])
 
     def look(self, place: PurePosixPath) -> dict[str, Any]:
         """What the board has, and what lies at a folder, from the user's home."""

@@ -404,9 +404,9 @@ def test_boards_that_cannot_run_it(refused, board):
     assert "127.0.0.1 has pynq 2.6.2, the driver needs 2.7" in refused(board.port)
 
     (board.home / "stubs" / "pynq.py").unlink()
-    text = "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(9, 9, 3_000_000)\n"
+    text = "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(9, 9, 4_000_500)\n"
     stub(board, "sitecustomize", text)
-    assert re.search(r"127.0.0.1 has 3.0 MB free, the package needs 4.0 MB; make room there", refused(board.port))
+    assert "127.0.0.1 has 4.0 MB free, the package needs 4.0 MB; make room there" in refused(board.port)
 
     told = json.dumps({"python": [3, 6, 9], "pynq": "2.7.0"})
     board.program("python3", f"#!/bin/sh\necho '{told}'\n")
@@ -414,6 +414,8 @@ def test_boards_that_cannot_run_it(refused, board):
 
     board.program("python3", "#!/bin/sh\necho 'bash: python3: command not found' >&2\nexit 127\n")
     assert "127.0.0.1 has no python3 (bash: python3: command not found)" in refused(board.port)
+    board.program("python3", "#!/bin/sh\necho Welcome\n")
+    assert "python3 on 127.0.0.1 gives no answer; is it a PYNQ board?" in refused(board.port)
     assert nothing_was_copied()
 
 
