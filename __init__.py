@@ -1,7 +1,8 @@
 """bitexpert: trained high-capacity binary neural networks as FPGA accelerators, proven equal bit for bit.
 
 The verbs of the command line are functions here: ``train``, ``export``, ``build``, ``simulate``, ``report``,
-``search``, ``synth``, ``doctor``, ``inspect``, ``cost``, ``zoo_list``, ``zoo_get``, ``zoo_check``, ``demo``.
+``search``, ``synth``, ``deploy``, ``doctor``, ``inspect``, ``cost``, ``zoo_list``, ``zoo_get``, ``zoo_check``,
+``demo``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = [
     "build",
     "cost",
     "demo",
+    "deploy",
     "doctor",
     "export",
     "inspect",

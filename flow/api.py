@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..sim.ladder import RungResult
     from .build import BuildResult
     from .config import BuildConfig
+    from .deploy import DeployResult
     from .doctor import Finding
     from .inspection import ModelReport
     from .search import SearchResult, SearchSpec
@@ -21,6 +22,7 @@ __all__ = [
     "build",
     "cost",
     "demo",
+    "deploy",
     "doctor",
     "export",
     "inspect",
@@ -159,6 +161,47 @@ def synth(folder: str | Path, device: str | None = None) -> dict[str, Any]:
     from .synth import synth as run
 
     return run(Path(folder), device)
+
+
+def deploy(
+    folder: str | Path,
+    host: str,
+    *,
+    user: str = "xilinx",
+    port: int = 22,
+    password: str | None = None,
+    identity: str | Path | None = None,
+    known_hosts: str | Path | None = None,
+    **settings: Any,
+) -> DeployResult:
+    """Copy a build to a PYNQ board over SSH and validate it there; see :func:`bitexpert.flow.deploy.deploy`.
+
+    Parameters
+    ----------
+    folder : path
+        A finished build, with the bitfile in ``deploy/``.
+    host, user : str
+    port : int
+    password : str, optional
+        For the login, if no key is accepted, and for sudo; or the passphrase of ``identity``.
+    identity, known_hosts : path, optional
+        Private key; file of the host keys that are trusted. Default: what ssh takes.
+    **settings
+        ``place``, ``images``, ``labels``, ``timeout``, ``on_board``, ``on_bytes``.
+    """
+    from .deploy import deploy as run
+    from .remote import RemoteError, Target
+
+    def secret(what: str) -> str:
+        if password is None:
+            raise RemoteError(f"the {what} is needed: give password=..., or a key that needs none")
+        return password
+
+    target = Target(host, user, port, Path(identity) if identity else None, Path(known_hosts) if known_hosts else None)
+    for name in ("images", "labels"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
+    return run(Path(folder), target, secret=secret, **settings)
 
 
 def search(

@@ -54,6 +54,7 @@ FINDINGS = (
     *(f"report/{name}" for name in VIVADO_REPORTS),
     "synth",
     "verification/simulation.json",
+    "verification/board.json",
     "verification/hls",
     "hls/project",
     "hls/vitis_hls.log",
@@ -342,7 +343,7 @@ def _run_steps(job: _Job, record: dict, on_step: Callable[[str, int, int, bool],
             start = time.perf_counter()
             step.run(job)
             seconds[step.name] = round(time.perf_counter() - start, 3)
-            results = _digest(job.folder, step, job.config.checkpoint is not None)
+            results = _digests(job.folder, step, job.config.checkpoint is not None)
             record["steps"][step.name] = {"key": key, "results": results, "seconds": seconds[step.name]}
             record["config"] = json.loads(job.config.model_dump_json())
             record["version"], record["tools"] = __version__, _tool_versions()
@@ -358,11 +359,15 @@ def _run_steps(job: _Job, record: dict, on_step: Callable[[str, int, int, bool],
 
 
 def _is_whole(job: _Job, step: _Step, record: dict, key: str | None = None) -> bool:
-    """Whether a step's results are as it left them; with a key, also whether it would make the same again."""
+    """Whether a step's results are as it left them; with a key, also whether it would make the same again.
+
+    What others put beside them, such as Vivado its projects and the bitfile, does not matter.
+    """
     done = record["steps"].get(step.name)
     if done is None or key not in (None, done.get("key")):
         return False
-    return done.get("results") == _digest(job.folder, step, bool(record["config"].get("checkpoint")))
+    left = done.get("results")
+    return isinstance(left, dict) and all(_sha256(job.folder / name) == digest for name, digest in left.items())
 
 
 def _set_aside(job: _Job, record: dict) -> Path | None:
@@ -489,19 +494,16 @@ def _results(step: _Step, checkpoint: bool) -> tuple[str, ...]:
     return (*step.results, "model.pt") if checkpoint and step is STEPS[0] else step.results
 
 
-def _digest(folder: Path, step: _Step, checkpoint: bool) -> str | None:
-    """Digest of what a step left behind, without findings that lie there; None if some of it is missing."""
-    h = hashlib.sha256()
-    findings = tuple(f"{name}/" for name in FINDINGS)
-    for name in _results(step, checkpoint):
-        place = folder / name
-        if not place.exists():
-            return None
-        for path in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
-            if f"{path.relative_to(folder).as_posix()}/".startswith(findings):
-                continue
-            h.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return h.hexdigest()
+def _digests(folder: Path, step: _Step, checkpoint: bool) -> dict[str, str | None]:
+    """Digest of each file that a step left behind, by its name in the build."""
+    places = [folder / name for name in _results(step, checkpoint)]
+    files = [p for place in places for p in ([place] if not place.is_dir() else sorted(place.rglob("*")))]
+    return {str(path.relative_to(folder)): _sha256(path) for path in files if not path.is_dir()}
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file; None if there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _code_digest() -> str:

@@ -21,6 +21,7 @@ from rich.markup import escape
 from .. import __version__
 from ..errors import BitexpertError
 from . import cli_search
+from .cli_deploy import deploy
 from .cli_zoo import zoo
 from .terminal import Json, console, errors
 from .terminal import print_json as _print_json
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 STOPPED, PIPE_CLOSED = 130, 141
 app.add_typer(zoo, name="zoo")
+app.command()(deploy)
 
 
 def _on_step(quiet: bool):

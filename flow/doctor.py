@@ -113,6 +113,13 @@ def examine() -> list[Finding]:
             again.format("'bitexpert[synth]'"),
         ),
         Finding(
+            "paramiko",
+            package_version("paramiko"),
+            False,
+            "deploy, to a board over SSH",
+            again.format("'bitexpert[deploy]'"),
+        ),
+        Finding(
             "Vivado",
             _or_empty(lambda: _tool(shutil.which("vivado"), "-version")),
             False,

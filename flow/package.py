@@ -12,7 +12,7 @@ from ..sim.board import PACKAGE
 from .emit import fresh
 from .templates import FOLDER as TEMPLATES
 
-__all__ = ["BITFILES", "GOLDEN_FRAMES", "package"]
+__all__ = ["BITFILES", "GOLDEN_FRAMES", "package", "save_frames"]
 
 #: What Vivado leaves in the package.
 BITFILES = (f"{PACKAGE}/accelerator.bit", f"{PACKAGE}/accelerator.hwh")
@@ -38,8 +38,13 @@ def package(graph: Dataflow, folder: Path, shell: Path, frames: np.ndarray) -> N
     shutil.copytree(TEMPLATES / "pynq", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     inner = folder / PACKAGE
     shutil.copyfile(shell / "shell.json", inner / "shell.json")
-    kind = graph.type_of(graph.inputs[0]).element
     golden = frames[:GOLDEN_FRAMES]
     (inner / "golden").mkdir()
-    np.save(inner / "golden" / "input.npy", golden.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))
+    save_frames(graph, inner / "golden" / "input.npy", golden)
     np.save(inner / "golden" / "output.npy", graph.run(golden)[graph.outputs[0]].astype(np.int32))
+
+
+def save_frames(graph: Dataflow, path: Path, frames: np.ndarray) -> None:
+    """Write frames (N, H, W, C) as the driver takes them: in the smallest integer type that holds all values."""
+    kind = graph.type_of(graph.inputs[0]).element
+    np.save(path, frames.astype(np.min_scalar_type(kind.max if kind.min >= 0 else kind.min)))

@@ -95,6 +95,33 @@ class VirtualBoard:
         for name in ("accelerator.bit", "accelerator.hwh"):
             (folder / PACKAGE / name).touch()
 
+    def environment(self, settings: Path) -> dict[str, str]:
+        """Variables with which any Python has this board.
+
+        Parameters
+        ----------
+        settings : Path
+            File to write, which the stand-in for ``pynq`` reads.
+
+        Returns
+        -------
+        dict
+            To be added to the environment of the process.
+        """
+        data = {
+            "program": str(self.program),
+            "folder": str(self.rtl.resolve()),
+            "memory_base": MEMORY_BASE,
+            "memory_bytes": MEMORY_BYTES,
+            "stall": self.stall,
+            "seed": self.seed,
+            "access": self.access,
+            "fault": int(self.fault),
+            "vlnv": VLNV,
+        }
+        settings.write_text(json.dumps(data, indent=1) + "\n")
+        return {"BITEXPERT_BOARD": str(settings.resolve()), "PYTHONPATH": str(STAND_IN)}
+
     def run(
         self, folder: Path, arguments: Sequence[str], *, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -114,20 +141,7 @@ class VirtualBoard:
         ToolError
             It took longer.
         """
-        settings = {
-            "program": str(self.program),
-            "folder": str(self.rtl.resolve()),
-            "memory_base": MEMORY_BASE,
-            "memory_bytes": MEMORY_BYTES,
-            "stall": self.stall,
-            "seed": self.seed,
-            "access": self.access,
-            "fault": int(self.fault),
-            "vlnv": VLNV,
-        }
-        path = folder / "board.json"
-        path.write_text(json.dumps(settings, indent=1) + "\n")
-        environment = {**os.environ, "BITEXPERT_BOARD": str(path.resolve()), "PYTHONPATH": str(STAND_IN)}
+        environment = {**os.environ, **self.environment(folder / "board.json")}
         try:
             return subprocess.run(
                 [shutil.which(sys.executable) or sys.executable, *arguments],

@@ -99,6 +99,19 @@ def test_only_what_changed_runs_again(tiny, tmp_path):
     assert ran(other_model(tiny, tmp_path), folder, target_fps=20_000, synth_clk_period_ns=8, top_k=1) == NAMES
 
 
+def test_what_vivado_adds_stays_with_its_design(tiny, tmp_path):
+    folder = tmp_path / "b"
+    ran(tiny.model, folder, target_fps=tiny.fps)
+    added = [folder / "deploy" / "accelerator.bit", folder / "vivado" / "work" / "log.txt"]
+    for path in added:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("made elsewhere")
+    assert ran(tiny.model, folder, target_fps=tiny.fps) == []
+    assert all(path.exists() for path in added)
+    ran(tiny.model, folder, target_fps=20_000)
+    assert not any(path.exists() for path in added)
+
+
 def test_another_program_builds_all_again(tiny, tmp_path, monkeypatch):
     ran(tiny.model, tmp_path / "b")
     monkeypatch.setattr(building, "_code_digest", lambda: "newer code")

@@ -44,7 +44,7 @@ def refused(run):
 def test_help_names_every_verb_and_exit_status(run):
     status, out, err = run("--help")
     assert (status, err) == (0, "")
-    for verb in ("train", "export", "build", "simulate", "report", "doctor", "cost", "zoo", "demo"):
+    for verb in ("train", "export", "build", "simulate", "report", "doctor", "cost", "zoo", "deploy", "demo"):
         assert f" {verb} " in out
         assert run(verb, "--help")[0] == 0
     for code in ("0", "1", "2", "3", "4", "130"):
