@@ -201,17 +201,16 @@ def deploy(
 def _package_files(folder: Path) -> dict[str, Path]:
     """The package's files by their names in it; checks that it is whole and the bitfile that of the design."""
     package = folder / "deploy"
-    # Vivado's and Python's traces stay here
-    found = {str(p.relative_to(package)): p for p in sorted(package.rglob("*")) if p.is_file() and p.suffix != ".pyc"}
+    files = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    # the bitfile comes last
+    found = {str(p.relative_to(package)): p for p in sorted(files, key=lambda path: (path.stat().st_size, path))}
     lost = [name for name in NEEDED if name not in found]
     if lost:
         raise DeployError(f"{package} lacks {lost[0]}; run `bitexpert build` again")
     make = f"run `make bitstream` in {folder / 'vivado'}, on a PC with Vivado"
-    lost = [name for name in BITFILES if name not in found]
+    lost = [Path(name).name for name in BITFILES if name not in found]
     if lost:
-        raise DeployError(
-            f"{package} has no {' and no '.join(Path(name).name for name in lost)}; {make}, or copy them there"
-        )
+        raise DeployError(f"{package / PACKAGE} has no {' and no '.join(lost)}; {make}, or copy them there")
     design = [path.stat().st_mtime for room in ("rtl", "shell") for path in (folder / room).iterdir()]
     if found[BITFILES[0]].stat().st_mtime < max(design):
         raise DeployError(
