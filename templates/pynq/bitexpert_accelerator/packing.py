@@ -64,7 +64,7 @@ class Layout:
         limits = np.iinfo(frames.dtype)
         if frames.size and (limits.min < self.low or limits.max > self.high):
             low, high = int(frames.min()), int(frames.max())
-            if low < self.low or high > self.high or (self.bipolar and bool((frames == 0).any())):
+            if low < self.low or high > self.high or (self.bipolar and np.count_nonzero(frames) < frames.size):
                 values = "-1 and +1" if self.bipolar else f"{self.low}..{self.high}"
                 raise ValueError(f"the accelerator takes values of {values}, these are {low}..{high}")
 
