@@ -39,15 +39,15 @@ class Mutant:
 MUTANTS = (
     # bytes
     Mutant(
-        "unpack takes the next packet's word early",
-        "unpack_odd_faults",
+        "unpack takes a short word for a full one",
+        "unpack_short",
         "bx_unpack.sv",
-        "&& (!ending || rest == '0);",
-        ";",
+        "count <= rest + word_bytes;",
+        "count <= rest + CW'(IN_BYTES);",
     ),
     Mutant(
         "unpack ends the packet a beat early",
-        "unpack_odd_faults",
+        "unpack_short",
         "bx_unpack.sv",
         "assign m_axis_end = ending && count == CW'(OUT_BYTES) && m_axis_last;",
         "assign m_axis_end = ending && m_axis_last;",

@@ -82,10 +82,10 @@ BYTES = (
     Proof("unpack_wide", "unpack", {"IN_BYTES": 1, "OUT_BYTES": 2, "BEATS": 1}),
     Proof("unpack_odd", "unpack", {"IN_BYTES": 2, "OUT_BYTES": 3, "BEATS": 2}),
     Proof("unpack_faults", "unpack", {"LEGAL": 0}),
-    Proof("unpack_odd_faults", "unpack", {"IN_BYTES": 3, "OUT_BYTES": 2, "BEATS": 1, "LEGAL": 0}),
-    Proof("pack", "pack", engine=BMC, depth=14),
+    Proof("unpack_short", "unpack", {"BEATS": 1}, engine=BMC, depth=10),
+    Proof("pack", "pack", engine=BMC, depth=10),
     Proof("pack_wide", "pack", {"IN_BYTES": 2, "OUT_BYTES": 1}, cover_depth=0),
-    Proof("pack_odd", "pack", {"IN_BYTES": 2, "OUT_BYTES": 3}, engine=BMC, depth=12),
+    Proof("pack_odd", "pack", {"IN_BYTES": 2, "OUT_BYTES": 3}, engine=BMC, depth=10),
 )
 
 #: What stands at the shell's registers.
