@@ -1,6 +1,7 @@
 """Who may import whom, and how large a file may grow."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,21 @@ def test_no_file_has_outgrown_its_room():
     files = [p for p in files if not {".venv", "demo", "build"} & set(p.relative_to(ROOT).parts)]
     long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 600}
     assert not long
+
+
+def test_what_the_programs_read_is_in_the_package():
+    """Files that are no modules of the package, but are needed where it is installed."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = {path for pattern in told["package-data"]["bitexpert"] for path in ROOT.glob(pattern) if path.is_file()}
+    rooms = (
+        "templates",
+        "sim/virtual_pynq",
+        "sim/cpp",
+        "sim/netlist",
+        "hw/rtl",
+        "hw/hls",
+        "hw/boards",
+        "models/recipes",
+    )
+    needed = {p for room in rooms for p in (ROOT / room).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert needed - shipped == set()
