@@ -1,6 +1,6 @@
 """Trains the variants of a study with several seeds, and prints mean and spread of their accuracy.
 
-    python bench/study.py fashion-mnist --data DIR -o OUT [-j 2] [--only NAME ...]
+    python bench/study.py fashion-mnist --data DIR -o OUT [-j 2] [--only NAME ...] [--split N]
 
 Each run is a run folder OUT/NAME-SEED. A study that is stopped goes on when the same command is run again; finished
 runs are kept. The table goes to OUT/results.json and, as Markdown, to stdout; see docs/results.md.
@@ -21,11 +21,13 @@ from bitexpert.models.recipe import Recipe, save_recipe
 from study_recipes import STUDIES, Variant
 
 
-def _run(variant: Variant, seed: int, data: Path | None, out: Path) -> dict[str, Any]:
+def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) -> dict[str, Any]:
     """One training in a process of its own, or what it left earlier; gives its metrics."""
     folder = out / f"{variant.name}-{seed}"
     if not (folder / "model.pt").exists():
-        recipe = save_recipe(Recipe.model_validate(variant.recipe(seed)), out / "recipes" / f"{folder.name}.yaml")
+        chosen = variant.recipe(seed)
+        chosen["dataset"]["seed"] = split
+        recipe = save_recipe(Recipe.model_validate(chosen), out / "recipes" / f"{folder.name}.yaml")
         command = [sys.executable, "-m", "bitexpert.flow.cli", "train", str(recipe), "-o", str(folder)]
         command += ["--accelerator", "cpu", *(["--data", str(data)] if data else [])]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -73,13 +75,14 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("-j", "--jobs", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--split", type=int, default=0, help="which images are held out, where some are")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
     args = parser.parse_args()
     variants = [v for v in STUDIES[args.study] if not args.only or v.name in args.only]
     # seed by seed, so that a study that is stopped early has whole rounds
     jobs = [(variant, seed) for seed in args.seeds for variant in variants]
     with ThreadPoolExecutor(args.jobs) as pool:
-        results = list(pool.map(lambda job: _run(*job, args.data, args.out), jobs))
+        results = list(pool.map(lambda job: _run(*job, args.split, args.data, args.out), jobs))
     rows = []
     for variant in variants:
         runs = [run for (v, _), run in zip(jobs, results, strict=True) if v is variant]

@@ -8,16 +8,15 @@ __all__ = ["STUDIES", "Variant"]
 
 @dataclass(frozen=True)
 class Data:
-    """A data set and the network of a study: its widths, and behind which blocks the map is halved."""
+    """A data set, and the blocks of a study's chain of layers."""
 
     name: str
     channels: int
     side: int
     classes: tuple[str, ...]
-    widths: tuple[int, ...]
-    pools: tuple[int, ...]
     epochs: int
     augment: dict[str, Any]
+    blocks: tuple[dict[str, Any], ...] = ()
     held_out: float | None = None
 
 
@@ -34,6 +33,8 @@ class Variant:
         Settings of all blocks.
     later : dict
         Settings of all blocks but the first, which reads pixels.
+    blocks : tuple of dict
+        Instead of the data's.
     wider : int
         Factor on all widths.
     step : dict
@@ -44,6 +45,8 @@ class Variant:
         that experts share at first.
     gate_epochs : int, optional
         Epochs with experts in which their gates learn.
+    network : tuple of str and dict, optional
+        Name and settings of another network than a chain of layers.
     """
 
     name: str
@@ -51,10 +54,12 @@ class Variant:
     data: Data
     block: dict[str, Any] = field(default_factory=dict)
     later: dict[str, Any] = field(default_factory=dict)
+    blocks: tuple[dict[str, Any], ...] = ()
     wider: int = 1
     step: dict[str, Any] = field(default_factory=dict)
     start: str = "single"
     gate_epochs: int | None = 2
+    network: tuple[str, dict[str, Any]] | None = None
 
     def _steps(self) -> list[dict[str, Any]]:
         base = {"optimizer": {"name": "adam", "learning_rate": 0.005}, **self.step}
@@ -70,28 +75,33 @@ class Variant:
             {"name": "all experts", "epochs": self.data.epochs - 1, **base, **chosen},
         ]
 
+    def _blocks(self) -> list[dict[str, Any]]:
+        blocks: list[dict[str, Any]] = []
+        layers = self.blocks or self.data.blocks
+        for i, layer in enumerate(layers):
+            block = {"pad_mode": "zero", **self.block, **layer, "width": layer["width"] * self.wider}
+            block |= self.later if i else {"pad_mode": "zero"}
+            if i + 1 == len(layers) and block.get("tau"):
+                block["copies"] = block["tau"]  # the classifier's operations stay, too
+            blocks.append(block)
+        return blocks
+
     def recipe(self, seed: int) -> dict[str, Any]:
         """The recipe for a seed, as a mapping."""
         data = self.data
-        blocks: list[dict[str, Any]] = []
-        for i, width in enumerate(data.widths):
-            block = {"width": width * self.wider, "pool": 2 if i in data.pools else 0, "pad_mode": "zero", **self.block}
-            block |= self.later if i else {"pad_mode": "zero"}
-            if i + 1 == len(data.widths) and block.get("tau"):
-                block["copies"] = block["tau"]  # the classifier's operations stay, too
-            blocks.append(block)
+        name, settings = self.network or ("vgg", {"blocks": self._blocks()})
         config = {
             "channels": data.channels,
             "height": data.side,
             "width": data.side,
             "class_names": list(data.classes),
-            "blocks": blocks,
+            **settings,
         }
         training = {"seed": seed, "batch_size": 128, "threads": 1, "precision": "bf16-mixed", "augment": data.augment}
         return {
             "name": f"{data.name}: {self.what}",
             "dataset": {"name": data.name, "held_out": data.held_out},
-            "network": {"name": "vgg", "config": config},
+            "network": {"name": name, "config": config},
             "training": {**training, "evaluate_every": data.epochs},
             "steps": self._steps(),
         }
@@ -140,6 +150,29 @@ def _detail_variants(data: Data) -> list[Variant]:
     ]
 
 
+def _layers(widths: tuple[int, ...], pools: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
+    """Layers of 3x3, and behind which of them the map is halved."""
+    return tuple({"width": width, "pool": 2 if i in pools else 0} for i, width in enumerate(widths))
+
+
+def _unpadded(width: int, kernel: int, stride: int = 1) -> dict[str, Any]:
+    return {"width": width, "kernel": kernel, "stride": stride, "padding": 0, "pad_mode": "none"}
+
+
+_MNIST = Data(
+    name="mnist",
+    channels=1,
+    side=28,
+    classes=tuple("0123456789"),
+    blocks=(
+        {"width": 16, "kernel": 5, "stride": 2, "padding": 2, "pool": 2},
+        *(_unpadded(44, 4, 3), _unpadded(64, 2)),
+    ),
+    epochs=20,
+    augment={},
+)
+# The pixels' products, too, fit into the operations of TFC.
+_MNIST_SMALL = ({"width": 8, "kernel": 7, "stride": 4, "padding": 3}, *_MNIST.blocks[1:])
 _FASHION = Data(
     name="fashion-mnist",
     channels=1,
@@ -148,8 +181,7 @@ _FASHION = Data(
         *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
-    widths=(8, 16, 32, 32),
-    pools=(0, 2),
+    blocks=_layers((8, 16, 32, 32), (0, 2)),
     epochs=8,
     augment={},
 )
@@ -158,15 +190,38 @@ _CIFAR = Data(
     channels=3,
     side=32,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    widths=(16, 32, 32, 64),
-    pools=(0, 1),
+    blocks=_layers((16, 32, 32, 64), (0, 1)),
     epochs=12,
     augment={"flip": True},
     held_out=0.1,
 )
 
+_DIGITS = Data(name="digits", channels=1, side=8, classes=tuple("0123456789"), epochs=60, augment={})
+
+
+def _streams(name: str, **settings: Any) -> list[Variant]:
+    """A residual network with real numbers and with integers along its shortcuts."""
+    real = Variant("real", "real numbers", _DIGITS, network=(name, settings))
+    integers = [
+        Variant(
+            f"integer-{bits}",
+            f"integers, quantizers of {bits} bits",
+            _DIGITS,
+            network=(name, {**settings, "stream": "integer", "stream_bits": bits}),
+        )
+        for bits in (4, 6)
+    ]
+    return [real, *integers]
+
+
 #: Study -> its variants.
 STUDIES = {
+    "mnist": [
+        *_main_variants(_MNIST),
+        Variant("small", "ES + G, fewer products of pixels", _MNIST, block=_ES_G, blocks=_MNIST_SMALL),
+    ],
     "fashion-mnist": [*_main_variants(_FASHION), *_detail_variants(_FASHION)],
     "cifar-10": _main_variants(_CIFAR),
+    "stream-ebresnet": _streams("ebresnet", structure="1111-0.25-2:2:2:2", stem="cifar", experts=1),
+    "stream-resnet": _streams("es-resnet-20", blocks=[1, 1, 1], tau=2, es_groups=2),
 }
