@@ -40,8 +40,8 @@ def _check(model: nn.Module) -> None:
             if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates and not quantized:
                 raise ExportError(
                     f"{name}: its weights are real numbers, and the accelerator computes with integers; export a "
-                    "network without real layers (vgg, cnv, es-eb-cnv, or a resnet with stream: integer), or this one "
-                    "with brevitas.export for other use"
+                    "network of integers (vgg, cnv, es-eb-cnv, or resnet and ebresnet with stream: integer), or this "
+                    "one with brevitas.export for other use"
                 )
             if quantized and not torch.isfinite(layer.weight).all():
                 raise ExportError(f"{name}: its weights aren't all finite; the training has diverged, train again")

@@ -5,7 +5,17 @@ from torch import Tensor, nn
 
 from .shrink import tile_channels
 
-__all__ = ["ELEMENTWISE", "ChannelBias", "ChannelMix", "ChannelScale", "Product", "RPReLU", "SqueezeExcite", "Sum"]
+__all__ = [
+    "ELEMENTWISE",
+    "ChannelBias",
+    "ChannelMix",
+    "ChannelScale",
+    "Product",
+    "RPReLU",
+    "RisingPReLU",
+    "SqueezeExcite",
+    "Sum",
+]
 
 
 class ChannelScale(nn.Module):
@@ -93,6 +103,10 @@ class RPReLU(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         super().__init__(ChannelBias(channels), nn.PReLU(channels), ChannelBias(channels))
+
+
+class RisingPReLU(nn.PReLU):
+    """A PReLU whose slopes `clip_latent_weights` keeps at 0 or above, so that a quantizer behind it has thresholds."""
 
 
 class SqueezeExcite(nn.Module):

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from .arithmetic import ChannelScale, Product, SqueezeExcite, Sum
+from .arithmetic import ChannelScale, Product, RisingPReLU, SqueezeExcite, Sum
+from .block import batchnorm_affine, snap_batchnorm
+from .expert import ExpertConv2d
 from .gate import GateSource
-from .network import BinaryNetwork, ImageConfig, NetworkError, class_numbers
+from .network import BinaryNetwork, ImageConfig, NetworkError, check_sides, class_numbers
+from .quant import InputQuantizer
 from .sign_conv import SignConv2d
-from .stems import Classifier, StemKind, make_stem
+from .stems import STEM_STRIDES, Classifier, StemKind, make_stem
+from .stream import SUM_LIMIT, IntegerClassifier, IntegerConv2d, StreamKind, StreamQuantizer
 
 __all__ = ["Downsample", "EBResNet", "EBResNetConfig", "ExpertBlock", "ExpertUnit", "Structure"]
 
@@ -68,7 +72,7 @@ class Structure:
 
 
 class Downsample(nn.Sequential):
-    """The real-valued shortcut where the size or the width changes.
+    """The shortcut where the size or the width changes; not binary.
 
     ``average pool -> 1x1 conv -> batch normalization``, or decomposed into two 1x1 convolutions by way of ``in/ratio``
     channels, each with batch normalization and PReLU.
@@ -80,20 +84,32 @@ class Downsample(nn.Sequential):
         Pixels.
     ratio : int
         1, or by how much narrower the middle is; ``E**2`` keeps the operations of the network without expansion.
+    bits : int, optional
+        On a stream of integers, of what each convolution gives; the weights have 8 then. Default: all is real.
 
     Notes
     -----
     High-Capacity Expert Binary Networks (ICLR 2021), figure 4. It has one filter bank and no channel factors.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, ratio: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, ratio: int, *, bits: int | None = None
+    ) -> None:
         if in_channels % ratio:
             raise ValueError(f"downsample_ratio={ratio} must divide the {in_channels} channels that are downsampled")
         widths = [in_channels, out_channels] if ratio == 1 else [in_channels, in_channels // ratio, out_channels]
-        layers: list[nn.Module] = [nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)]
+        layers: list[nn.Module] = []
+        if stride > 1:
+            layers.append(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
+        if bits is not None:
+            layers.append(StreamQuantizer(8, SUM_LIMIT))
         for a, b in pairwise(widths):
-            layers += [nn.Conv2d(a, b, 1, bias=False), nn.BatchNorm2d(b)]
-            layers += [nn.PReLU(b)] if ratio > 1 else []
+            layers.append(nn.Conv2d(a, b, 1, bias=False) if bits is None else IntegerConv2d(a, b, 1))
+            layers.append(nn.BatchNorm2d(b))
+            if ratio > 1:
+                layers.append(nn.PReLU(b) if bits is None else RisingPReLU(b))
+            if bits is not None:
+                layers.append(StreamQuantizer(bits))
         super().__init__(*layers)
 
 
@@ -111,6 +127,14 @@ class ExpertUnit(nn.Module):
         Whether a `SqueezeExcite` on that same tensor weighs the maps.
     downsample_ratio : int
         Of the shortcut, where one is needed, see `Downsample`.
+    bits : int, optional
+        On a stream of integers, of what the PReLU gives; then ``alpha`` starts at ``1/sqrt(n)`` for sums of ``n`` bits,
+        whose deviation is then about 1, and the PReLU's slopes stay at 0 or above. Default: real numbers.
+
+    Raises
+    ------
+    ValueError
+        If groups or ratio don't divide the channels, or squeeze-and-excitation should become integers.
 
     Notes
     -----
@@ -130,8 +154,11 @@ class ExpertUnit(nn.Module):
         whiten: bool = False,
         squeeze_excite: bool = False,
         downsample_ratio: int = 1,
+        bits: int | None = None,
     ) -> None:
         super().__init__()
+        if bits is not None and squeeze_excite:
+            raise ValueError("squeeze_excite multiplies with a sigmoid, which has no integers; take stream 'real'")
         self.bn = nn.BatchNorm2d(in_channels)
         self.conv = SignConv2d(
             in_channels,
@@ -146,18 +173,57 @@ class ExpertUnit(nn.Module):
         self.alpha = ChannelScale(out_channels)
         self.excite = SqueezeExcite(in_channels, out_channels // 8, out_channels) if squeeze_excite else None
         self.product = Product() if squeeze_excite else None
-        self.activation = nn.PReLU(out_channels)
-        changes = stride > 1 or in_channels != out_channels
-        self.shortcut = Downsample(in_channels, out_channels, stride, downsample_ratio) if changes else nn.Identity()
+        self.quant: StreamQuantizer | None = None
+        if bits is None:
+            self.activation = nn.PReLU(out_channels)
+        else:
+            nn.init.constant_(self.alpha.weight, self.conv.conv.fan_in**-0.5)
+            self.activation, self.quant = RisingPReLU(out_channels), StreamQuantizer(bits)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or in_channels != out_channels:
+            self.shortcut = Downsample(in_channels, out_channels, stride, downsample_ratio, bits=bits)
         self.sum = Sum()
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
+        if self.quant is not None:
+            integers = x / self.quant.step
+            y = self.alpha(self.conv(self.bn(integers), integers))
+            return self.sum(self.quant(self.activation(y)), self.shortcut(x))
         pre = self.bn(x)
         y = self.alpha(self.conv(pre))
         if self.excite is not None and self.product is not None:
             y = self.product(y, self.excite(pre))
         return self.sum(self.activation(y), self.shortcut(x))
+
+    def freeze(self, positions: int, bound: int) -> tuple[int, int]:
+        """Bring the gate and the normalization on a stream of integers into their integer forms.
+
+        Parameters
+        ----------
+        positions : int
+            ``H*W`` of the input.
+        bound : int
+            Largest magnitude of an input, in steps of the stream.
+
+        Returns
+        -------
+        positions, bound : int
+            The same of the output.
+
+        Raises
+        ------
+        ValueError
+            If a value isn't finite, or the gate's integers would not stay exact.
+        """
+        assert self.quant is not None
+        conv = self.conv.conv
+        if isinstance(conv, ExpertConv2d) and not conv.gate.frozen:
+            scale, offset = batchnorm_affine(self.bn)
+            conv.gate.freeze(positions, scale=scale, offset=offset, mean=self.bn.running_mean, largest=bound)
+        snap_batchnorm(self.bn, bound)
+        kept = bound if isinstance(self.shortcut, nn.Identity) else self.quant.largest
+        return positions // conv.stride[0] ** 2, kept + self.quant.largest
 
 
 class ExpertBlock(nn.Sequential):
@@ -202,6 +268,11 @@ class EBResNetConfig(ImageConfig):
         See `Downsample`.
     stem : {"dabnn", "imagenet", "cifar"}
         See `make_stem`.
+    stream : {"real", "integer"}
+        What runs along the shortcuts. With integers the network becomes an accelerator: stem, shortcuts and classifier
+        have weights of 8 bits, and PReLUs are quantized behind their rising slopes.
+    stream_bits : int
+        Of what a unit, a stem or a shortcut puts on a stream of integers.
     """
 
     height: int = Field(default=224, ge=1, le=1024)
@@ -215,6 +286,8 @@ class EBResNetConfig(ImageConfig):
     mixing: bool = True
     downsample_ratio: int = Field(default=4, ge=1, le=64)
     stem: StemKind = "dabnn"
+    stream: StreamKind = "real"
+    stream_bits: int = Field(default=4, ge=2, le=8)
 
     @field_validator("structure")
     @classmethod
@@ -222,9 +295,17 @@ class EBResNetConfig(ImageConfig):
         Structure.parse(value)
         return value
 
+    @model_validator(mode="after")
+    def _integers(self) -> Self:
+        if self.stream == "integer":
+            if self.squeeze_excite:
+                raise ValueError("stream 'integer' needs squeeze_excite false: its sigmoid has no integers")
+            check_sides(self, STEM_STRIDES[self.stem] * 2 ** (len(Structure.parse(self.structure).blocks) - 1))
+        return self
+
 
 class EBResNet(BinaryNetwork):
-    """``stem -> four stages of blocks -> mean -> linear``; stem, shortcuts and classifier are real.
+    """``stem -> four stages of blocks -> mean -> linear``; stem, shortcuts and classifier are not binary.
 
     Parameters
     ----------
@@ -237,11 +318,15 @@ class EBResNet(BinaryNetwork):
     """
 
     name = "ebresnet"
+    config: EBResNetConfig
 
     def __init__(self, config: EBResNetConfig) -> None:
         super().__init__(config)
         structure = Structure.parse(config.structure)
-        self.stem = make_stem(config.stem, config.channels, 64)
+        integer = config.stream == "integer"
+        bits = config.stream_bits if integer else None
+        self.input = InputQuantizer() if integer else nn.Identity()
+        self.stem = make_stem(config.stem, config.channels, 64, bits=bits)
         stages: list[nn.Module] = []
         channels = 64
         for stage, (blocks, width, groups) in enumerate(
@@ -262,6 +347,7 @@ class EBResNet(BinaryNetwork):
                             whiten=config.whiten,
                             squeeze_excite=config.squeeze_excite,
                             downsample_ratio=config.downsample_ratio,
+                            bits=bits,
                         )
                     )
                 except ValueError as error:
@@ -269,8 +355,30 @@ class EBResNet(BinaryNetwork):
                 channels = width
             stages.append(nn.Sequential(*parts))
         self.stages = nn.Sequential(*stages)
-        self.head = Classifier(channels, len(config.class_names))
+        self.head = (IntegerClassifier if integer else Classifier)(channels, len(config.class_names))
 
     def forward(self, x: Tensor) -> Tensor:
         """Score pixels ``[B, C, H, W]``: ``[B, classes]``."""
-        return self.head(self.stages(self.stem(x)))
+        return self.head(self.stages(self.stem(self.input(x))))
+
+    def freeze(self) -> Self:
+        """Set the network to eval mode and, if its stream is one of integers, to its integer form, in place.
+
+        Raises
+        ------
+        NetworkError
+            If a value isn't finite or a gate's integers would not stay exact; the message names the unit.
+        """
+        self.eval()
+        config = self.config
+        if config.stream == "real":
+            return self
+        positions = config.height * config.width // STEM_STRIDES[config.stem] ** 2
+        bound = 2 ** (config.stream_bits - 1)
+        for name, unit in self.stages.named_modules():
+            if isinstance(unit, ExpertUnit):
+                try:
+                    positions, bound = unit.freeze(positions, bound)
+                except ValueError as error:
+                    raise NetworkError(f"stages.{name}: {error}") from None
+        return self

@@ -1,6 +1,6 @@
 """All layers under one name: ``from bitexpert.models.layers import ExpertConv2d``."""
 
-from .arithmetic import ChannelBias, ChannelMix, ChannelScale, RPReLU, SqueezeExcite
+from .arithmetic import ChannelBias, ChannelMix, ChannelScale, RisingPReLU, RPReLU, SqueezeExcite
 from .binary import BinaryConv2d, BinaryLinear, PadMode, use_real_weights
 from .block import BinaryBlock, batchnorm_affine, snap_batchnorm
 from .bnext import BNextBlock, BNextUnit
@@ -12,7 +12,7 @@ from .resnet import ResidualUnit, Shortcut
 from .shrink import ExpandShrink, tile_channels
 from .sign_conv import SignConv2d
 from .stems import Classifier, DabnnStem, Stem, make_stem
-from .stream import IntegerClassifier, IntegerStem, StreamNorm, StreamQuantizer
+from .stream import IntegerClassifier, IntegerConv2d, StreamNorm, StreamQuantizer
 
 __all__ = [
     "EXPERT_DOMAIN",
@@ -38,10 +38,11 @@ __all__ = [
     "GateSource",
     "InputQuantizer",
     "IntegerClassifier",
-    "IntegerStem",
+    "IntegerConv2d",
     "PadMode",
     "RPReLU",
     "ResidualUnit",
+    "RisingPReLU",
     "Shortcut",
     "SignConv2d",
     "SqueezeExcite",

@@ -11,7 +11,7 @@ from ..errors import BitexpertError
 from .cost import NetworkCost, count
 from .expert import BlockOutput, ExpertConv2d
 
-__all__ = ["BinaryNetwork", "ImageConfig", "NetworkError", "class_numbers"]
+__all__ = ["BinaryNetwork", "ImageConfig", "NetworkError", "check_sides", "class_numbers"]
 
 
 class NetworkError(BitexpertError):
@@ -40,6 +40,14 @@ class ImageConfig(BaseModel):
     height: int = Field(default=32, ge=1, le=1024)
     width: int = Field(default=32, ge=1, le=1024)
     class_names: tuple[str, ...] = Field(default=class_numbers(10), min_length=2)
+
+
+def check_sides(config: ImageConfig, divisor: int) -> None:
+    """Raise ValueError unless a divisor leaves no rest of an image's sides: integers have no mean of a cut window."""
+    if config.height % divisor or config.width % divisor:
+        raise ValueError(
+            f"stream 'integer' needs images whose sides {divisor} divides, not {config.height} x {config.width}"
+        )
 
 
 class BinaryNetwork(nn.Module):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arithmetic import RisingPReLU
 from .surrogate import SURROGATES, Surrogate, surrogate_sign
 
 with warnings.catch_warnings():
@@ -134,10 +135,13 @@ class InputQuantizer(nn.Module):
 
 @torch.no_grad()
 def clip_latent_weights(model: nn.Module) -> None:
-    """Clip the real-valued weights behind every binary layer to [-1, 1]; call it after each optimizer step.
+    """Clip the real-valued weights behind every quantized layer to [-1, 1]; call it after each optimizer step.
 
-    A latent weight far outside would need many steps before its sign could change.
+    A latent weight far outside would need many steps before its sign could change. The slopes of every `RisingPReLU`
+    are kept at 0 or above.
     """
     for module in model.modules():
         if isinstance(module, (qnn.QuantConv2d, qnn.QuantLinear)):
             module.weight.clamp_(-1.0, 1.0)
+        elif isinstance(module, RisingPReLU):
+            module.weight.clamp_(min=0.0)

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from .arithmetic import ChannelBias, RPReLU, Sum
 from .expert import ExpertConv2d
 from .gate import GateSource
-from .network import BinaryNetwork, ImageConfig, NetworkError, class_numbers
+from .network import BinaryNetwork, ImageConfig, NetworkError, check_sides, class_numbers
+from .quant import InputQuantizer
 from .shrink import ExpandShrink, tile_channels
 from .sign_conv import SignConv2d
-from .stems import Classifier, StemKind, make_stem
-from .stream import IntegerClassifier, IntegerStem, StreamNorm
+from .stems import STEM_STRIDES, Classifier, StemKind, make_stem
+from .stream import SUM_LIMIT, IntegerClassifier, IntegerConv2d, StreamKind, StreamNorm, StreamQuantizer
 
-__all__ = ["ResNet", "ResNetConfig", "ResidualUnit", "Shortcut", "ShortcutKind", "StreamKind", "UnitStyle"]
+__all__ = ["ResNet", "ResNetConfig", "ResidualUnit", "Shortcut", "ShortcutKind", "UnitStyle"]
 
 UnitStyle = Literal["bireal", "react"]
-StreamKind = Literal["real", "integer"]
 ShortcutKind = Literal["conv", "copy"]
 
 
@@ -37,6 +37,8 @@ class Shortcut(nn.Module):
     kind : {"conv", "copy"}
         The real 1x1 convolution is shrunk and copied as the unit's own, so that its cost doesn't depend on tau and g
         either; the paper doesn't tell how it treats it.
+    bits : int, optional
+        Of what ``conv`` gives, on a stream of integers; its weights have 8 then. Default: all is real.
 
     Raises
     ------
@@ -44,9 +46,13 @@ class Shortcut(nn.Module):
         If ``copy`` would have to make a part of a copy.
     """
 
-    def __init__(self, in_channels: int, es: ExpandShrink, *, stride: int, kind: ShortcutKind) -> None:
+    def __init__(
+        self, in_channels: int, es: ExpandShrink, *, stride: int, kind: ShortcutKind, bits: int | None = None
+    ) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
+        self.narrow: nn.Module = nn.Identity()
+        self.quant: nn.Module = nn.Identity()
         if kind == "copy":
             if es.out_channels % in_channels:
                 raise ValueError(f"shortcut 'copy' can't make {es.out_channels} channels of {in_channels}; use 'conv'")
@@ -54,13 +60,17 @@ class Shortcut(nn.Module):
             self.repeat = es.out_channels // in_channels
             self.bn: nn.Module = nn.Identity()
         else:
-            self.conv = nn.Conv2d(in_channels, es.maps, 1, groups=es.conv_groups, bias=False)
+            if bits is None:
+                self.conv = nn.Conv2d(in_channels, es.maps, 1, groups=es.conv_groups, bias=False)
+            else:
+                self.conv = IntegerConv2d(in_channels, es.maps, 1, groups=es.conv_groups)
+                self.narrow, self.quant = StreamQuantizer(8, SUM_LIMIT), StreamQuantizer(bits)
             self.repeat = es.repeat
             self.bn = nn.BatchNorm2d(es.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
-        return self.bn(tile_channels(self.conv(self.pool(x)), self.repeat))
+        return self.quant(self.bn(tile_channels(self.conv(self.narrow(self.pool(x))), self.repeat)))
 
 
 class ResidualUnit(nn.Module):
@@ -82,8 +92,9 @@ class ResidualUnit(nn.Module):
         See `Shortcut`; where neither size nor width changes, the input is added as it is.
     experts, gate, whiten
         As in `SignConv2d`.
-    fraction_bits : int, optional
-        Of a stream of integers: the normalization is a `StreamNorm`. Default: real numbers.
+    fraction_bits, stream_bits : int, optional
+        Of a stream of integers: the normalization is a `StreamNorm`, a learned shortcut gives ``stream_bits``. Default:
+        real numbers.
 
     Notes
     -----
@@ -105,6 +116,7 @@ class ResidualUnit(nn.Module):
         gate: GateSource = "pre_sign",
         whiten: bool = False,
         fraction_bits: int | None = None,
+        stream_bits: int | None = None,
     ) -> None:
         super().__init__()
         es = ExpandShrink(channels, tau=tau, groups=es_groups)
@@ -126,7 +138,9 @@ class ResidualUnit(nn.Module):
             self.tile = nn.Identity()  # the copies are made behind the product, of which there is one for all
             self.bn = StreamNorm(es.maps, repeat=es.repeat, fraction_bits=fraction_bits)
         changes = stride > 1 or in_channels != es.out_channels
-        self.shortcut = Shortcut(in_channels, es, stride=stride, kind=shortcut) if changes else nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
+        if changes:
+            self.shortcut = Shortcut(in_channels, es, stride=stride, kind=shortcut, bits=stream_bits)
         self.sum = Sum()
         self.activation = RPReLU(es.out_channels) if react else nn.Identity()
 
@@ -155,6 +169,8 @@ class ResNetConfig(ImageConfig):
         classifier have 8 bits, normalizations in front of sums have one slope for all channels.
     fraction_bits : int
         Bits behind the binary point of a stream of integers, see `StreamNorm`.
+    stream_bits : int
+        Of what the stem and learned shortcuts put on a stream of integers.
     """
 
     height: int = Field(default=224, ge=1, le=1024)
@@ -172,20 +188,17 @@ class ResNetConfig(ImageConfig):
     whiten: bool = False
     stream: StreamKind = "real"
     fraction_bits: int = Field(default=8, ge=1, le=16)
+    stream_bits: int = Field(default=4, ge=2, le=8)
 
     @model_validator(mode="after")
     def _integers(self) -> Self:
         if self.stream == "integer":
-            wanted = {"stem": "cifar", "style": "bireal", "shortcut": "copy"}
+            wanted = {"style": "bireal"}
             wanted |= {"gate": "sign"} if self.experts > 1 else {}
             for key, value in wanted.items():
                 if getattr(self, key) != value:
                     raise ValueError(f"stream 'integer' needs {key} {value!r}, not {getattr(self, key)!r}")
-            halves = 2 ** (len(self.blocks) - 1)
-            if self.height % halves or self.width % halves:
-                raise ValueError(
-                    f"stream 'integer' needs images whose sides {halves} divides, not {self.height} x {self.width}"
-                )
+            check_sides(self, STEM_STRIDES[self.stem] * 2 ** (len(self.blocks) - 1))
         return self
 
 
@@ -249,12 +262,11 @@ class ResNet(BinaryNetwork):
         stages: list[nn.Module] = []
         channels = config.base_width
         integer = config.stream == "integer"
+        bits = config.stream_bits if integer else None
+        self.input = InputQuantizer() if integer else nn.Identity()
         try:
-            if integer:
-                self.stem: nn.Module = IntegerStem(config.channels, channels, repeat=copies)
-            else:
-                relu = config.style == "react"
-                self.stem = make_stem(config.stem, config.channels, channels, repeat=copies, relu=relu)
+            relu = config.style == "react"
+            self.stem = make_stem(config.stem, config.channels, channels, repeat=copies, relu=relu, bits=bits)
         except ValueError as error:
             raise NetworkError(f"stem: {error}") from None
         for stage, blocks in enumerate(config.blocks):
@@ -277,6 +289,7 @@ class ResNet(BinaryNetwork):
                             gate=config.gate,
                             whiten=config.whiten,
                             fraction_bits=config.fraction_bits if integer else None,
+                            stream_bits=bits,
                         )
                     )
                 except ValueError as error:
@@ -287,7 +300,7 @@ class ResNet(BinaryNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Score pixels ``[B, C, H, W]``: ``[B, classes]``."""
-        return self.head(self.stages(self.stem(x)))
+        return self.head(self.stages(self.stem(self.input(x))))
 
     def freeze(self) -> Self:
         """Set the network to eval mode and, if its stream is one of integers, to its integer form, in place.
@@ -300,7 +313,7 @@ class ResNet(BinaryNetwork):
         self.eval()
         if self.config.stream == "real":
             return self
-        area = self.config.height * self.config.width
+        area = self.config.height * self.config.width // STEM_STRIDES[self.config.stem] ** 2
         for name, layer in self.stages.named_modules():
             try:
                 if isinstance(layer, StreamNorm):

@@ -72,7 +72,12 @@ class SignConv2d(nn.Module):
                 whiten=whiten,
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Real ``[B, C, H, W]`` to accumulators ``[B, maps, OH, OW]``."""
+    def forward(self, x: Tensor, integers: Tensor | None = None) -> Tensor:
+        """Real ``[B, C, H, W]`` to accumulators ``[B, maps, OH, OW]``.
+
+        ``integers`` is what ``x`` was made of, for a frozen gate that reads it (default: ``x``).
+        """
         bits = self.sign(x)
-        return self.conv(BlockOutput(bits, x, x) if isinstance(self.conv, ExpertConv2d) else bits)
+        if not isinstance(self.conv, ExpertConv2d):
+            return self.conv(bits)
+        return self.conv(BlockOutput(bits, x, x if integers is None else integers))

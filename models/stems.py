@@ -1,4 +1,4 @@
-"""Stems and classifiers: the real-valued ends of a residual network, from the pixels to its width and to the scores."""
+"""Stems and classifiers: the ends of a residual network, from the pixels to its width and to the scores."""
 
 from typing import Literal
 
@@ -6,14 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from .shrink import tile_channels
+from .stream import IntegerConv2d, StreamQuantizer
 
-__all__ = ["Classifier", "DabnnStem", "Stem", "StemKind", "make_stem"]
+__all__ = ["STEM_STRIDES", "Classifier", "DabnnStem", "Stem", "StemKind", "make_stem"]
 
 StemKind = Literal["imagenet", "dabnn", "cifar"]
 
+#: By how much each stem divides the sides of the image.
+STEM_STRIDES = {"imagenet": 4, "dabnn": 4, "cifar": 1}
+
 
 class Stem(nn.Module):
-    """``conv -> copies -> batch normalization -> [ReLU] -> [max pool]``, all real.
+    """``conv -> copies -> batch normalization -> [ReLU] -> [quantizer] -> [max pool]``.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ class Stem(nn.Module):
         Whether a ReLU follows.
     pool : bool
         Whether a 3x3 max pooling with stride 2 follows.
+    bits : int, optional
+        Of the output, on a stream of integers; the weights have 8 then. Default: all is real.
     """
 
     def __init__(
@@ -41,17 +47,22 @@ class Stem(nn.Module):
         repeat: int = 1,
         relu: bool = False,
         pool: bool = False,
+        bits: int | None = None,
     ) -> None:
         super().__init__()
         self.repeat = repeat
-        self.conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+        if bits is None:
+            self.conv: nn.Conv2d = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+            self.quant: nn.Module = nn.Identity()
+        else:
+            self.conv, self.quant = IntegerConv2d(channels, width, kernel, stride), StreamQuantizer(bits)
         self.bn = nn.BatchNorm2d(width * repeat)
         self.relu = nn.ReLU() if relu else nn.Identity()
         self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, channels, H, W]`` to ``[B, width*repeat, H', W']``."""
-        return self.pool(self.relu(self.bn(tile_channels(self.conv(x), self.repeat))))
+        return self.pool(self.quant(self.relu(self.bn(tile_channels(self.conv(x), self.repeat)))))
 
 
 class DabnnStem(nn.Module):
@@ -66,14 +77,16 @@ class DabnnStem(nn.Module):
         Of the image.
     repeat : int
         Copies of the last convolution's maps, as in `Stem`.
+    bits : int, optional
+        Of what each convolution gives, as in `Stem`.
     """
 
-    def __init__(self, channels: int, *, repeat: int = 1) -> None:
+    def __init__(self, channels: int, *, repeat: int = 1, bits: int | None = None) -> None:
         super().__init__()
-        self.first = Stem(channels, 32, 3, 2, relu=True)
-        self.narrow = nn.Sequential(Stem(32, 16, 1, 1, relu=True), Stem(16, 32, 3, 2, relu=True))
+        self.first = Stem(channels, 32, 3, 2, relu=True, bits=bits)
+        self.narrow = nn.Sequential(Stem(32, 16, 1, 1, relu=True, bits=bits), Stem(16, 32, 3, 2, relu=True, bits=bits))
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.last = Stem(64, 64, 1, 1, repeat=repeat, relu=True)
+        self.last = Stem(64, 64, 1, 1, repeat=repeat, relu=True, bits=bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, channels, H, W]`` to ``[B, 64*repeat, H/4, W/4]``."""
@@ -81,7 +94,9 @@ class DabnnStem(nn.Module):
         return self.last(torch.cat([self.narrow(x), self.pool(x)], 1))
 
 
-def make_stem(kind: StemKind, channels: int, width: int, *, repeat: int = 1, relu: bool = True) -> nn.Module:
+def make_stem(
+    kind: StemKind, channels: int, width: int, *, repeat: int = 1, relu: bool = True, bits: int | None = None
+) -> nn.Module:
     """A stem by name: ``imagenet`` (7x7, stride 4), ``dabnn`` (64 channels, stride 4) or ``cifar`` (3x3, stride 1).
 
     Parameters
@@ -95,6 +110,8 @@ def make_stem(kind: StemKind, channels: int, width: int, *, repeat: int = 1, rel
         Copies of each.
     relu : bool
         Whether a ReLU follows the convolution (``dabnn`` always has them).
+    bits : int, optional
+        Of the output, on a stream of integers, see `Stem`.
 
     Raises
     ------
@@ -104,10 +121,10 @@ def make_stem(kind: StemKind, channels: int, width: int, *, repeat: int = 1, rel
     if kind == "dabnn":
         if width != 64:
             raise ValueError(f"the stem 'dabnn' makes 64 channels, not {width}; use 'imagenet' or 'cifar'")
-        return DabnnStem(channels, repeat=repeat)
+        return DabnnStem(channels, repeat=repeat, bits=bits)
     if kind == "imagenet":
-        return Stem(channels, width, 7, 2, repeat=repeat, relu=relu, pool=True)
-    return Stem(channels, width, 3, 1, repeat=repeat, relu=relu)
+        return Stem(channels, width, 7, 2, repeat=repeat, relu=relu, pool=True, bits=bits)
+    return Stem(channels, width, 3, 1, repeat=repeat, relu=relu, bits=bits)
 
 
 class Classifier(nn.Module):

@@ -1,12 +1,12 @@
 """Integers on the residual stream: layers whose outputs are multiples of one power of two, so that sums stay exact."""
 
 import warnings
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from .quant import InputQuantizer, plain, qnn
+from .quant import plain, qnn
 from .shrink import tile_channels
 
 with warnings.catch_warnings():
@@ -15,7 +15,22 @@ with warnings.catch_warnings():
     from brevitas.function.ops_ste import round_ste
     from brevitas.quant.fixed_point import Int8ActPerTensorFixedPoint, Int8WeightPerTensorFixedPoint
 
-__all__ = ["IntegerClassifier", "IntegerStem", "StreamNorm", "StreamQuantizer"]
+__all__ = [
+    "STREAM_LIMIT",
+    "SUM_LIMIT",
+    "IntegerClassifier",
+    "IntegerConv2d",
+    "StreamKind",
+    "StreamNorm",
+    "StreamQuantizer",
+]
+
+#: What runs along the shortcuts of a residual network.
+StreamKind = Literal["real", "integer"]
+
+#: What is put on the stream spans as many deviations of a normalized tensor on each side; its sums are as wide as
+#: this when 8 bits of them are multiplied by weights.
+STREAM_LIMIT, SUM_LIMIT = 4.0, 16.0
 
 
 class StreamNorm(nn.BatchNorm2d):
@@ -117,10 +132,19 @@ class StreamQuantizer(nn.Module):
         2 to 8.
     limit : float
         A power of two: the values are multiples of ``limit / 2**(bits - 1)`` from ``-limit`` to just below ``limit``.
+
+    Attributes
+    ----------
+    step : float
+        Between two values.
+    largest : int
+        Steps from 0 to the value that is farthest from it.
     """
 
-    def __init__(self, bits: int, limit: float) -> None:
+    def __init__(self, bits: int, limit: float = STREAM_LIMIT) -> None:
         super().__init__()
+        self.largest = 2 ** (bits - 1)
+        self.step = limit / self.largest
         self.quant = qnn.QuantIdentity(
             act_quant=Int8ActPerTensorFixedPoint, bit_width=bits, scaling_impl_type="const", scaling_init=limit
         )
@@ -130,34 +154,34 @@ class StreamQuantizer(nn.Module):
         return plain(self.quant(x))
 
 
-class IntegerStem(nn.Module):
-    """``pixels -> 3x3 convolution with weights of 8 bits -> copies -> batch normalization -> quantizer``.
+class IntegerConv2d(qnn.QuantConv2d):
+    """Convolution without bias, with weights of 8 bits and one power of two as their scale.
+
+    Its input has 8 bits at most, so that sums over a thousand channels stay exact in float32.
 
     Parameters
     ----------
-    channels : int
-        Of the image.
-    width : int
-        Maps of the convolution.
-    repeat : int
-        Copies of each map.
-    bits : int
-        Of the quantizer, which spans four deviations on each side.
+    in_channels, out_channels : int
+    kernel, stride : int
+        Pixels; ``kernel // 2`` rows and columns of zeros are padded.
+    groups : int
     """
 
-    def __init__(self, channels: int, width: int, *, repeat: int = 1, bits: int = 4) -> None:
-        super().__init__()
-        self.repeat = repeat
-        self.input = InputQuantizer()
-        self.conv = qnn.QuantConv2d(
-            channels, width, 3, padding=1, bias=False, weight_quant=Int8WeightPerTensorFixedPoint
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=kernel // 2,
+            groups=groups,
+            bias=False,
+            weight_quant=Int8WeightPerTensorFixedPoint,
         )
-        self.bn = nn.BatchNorm2d(width * repeat)
-        self.quant = StreamQuantizer(bits, 4.0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pixels ``[B, channels, H, W]`` to ``[B, width*repeat, H, W]``."""
-        return self.quant(self.bn(tile_channels(plain(self.conv(self.input(x))), self.repeat)))
+    def forward(self, input: Tensor) -> Tensor:
+        """``[B, in, H, W]`` to ``[B, out, OH, OW]``."""
+        return plain(super().forward(input))
 
 
 class IntegerClassifier(nn.Module):
@@ -175,7 +199,7 @@ class IntegerClassifier(nn.Module):
     def __init__(self, channels: int, classes: int, *, bits: int = 8) -> None:
         super().__init__()
         self.channels = channels
-        self.quant = StreamQuantizer(bits, 16.0)
+        self.quant = StreamQuantizer(bits, SUM_LIMIT)
         self.linear = qnn.QuantLinear(channels, classes, bias=False, weight_quant=Int8WeightPerTensorFixedPoint)
 
     @property

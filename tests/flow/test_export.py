@@ -197,7 +197,7 @@ def test_real_layers_are_refused(name, tmp_path):
         "widths" if "bnext" in name else "stem": (32, 32) if "bnext" in name else "cifar",
     }
     with pytest.raises(
-        ExportError, match=r"stem.*conv: its weights are real numbers, .* a resnet with stream: integer\)"
+        ExportError, match=r"stem.*conv: its weights are real numbers, .* resnet and ebresnet with stream: integer\)"
     ):
         export(build_network(name, size).freeze(), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

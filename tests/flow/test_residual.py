@@ -3,6 +3,7 @@
 import pytest
 import torch
 from bitexpert.flow.export import ExportError, export
+from bitexpert.flow.model_file import ModelError
 from bitexpert.models.networks import build_network
 from wholeway import accelerator, in_hardware
 
@@ -17,10 +18,16 @@ TINY = {
 }
 
 
-def exported(path, **changes):
+# an Expert Binary Network of the paper's kind: four stages, groups mixed by 1x1 units, decomposed downsampling
+EXPERT = {"structure": "1111-0.125-2:1:1:1", "stem": "cifar", "stream": "integer", "experts": 3}
+EXPERT |= {key: TINY[key] for key in ("height", "width", "class_names")}
+
+
+def exported(path, network="es-resnet-20", **changes):
     torch.manual_seed(0)
-    model = build_network("es-resnet-20", {**TINY, **changes})
-    x = torch.randint(0, 256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(1)).float()
+    model = build_network(network, {**(EXPERT if network == "ebresnet" else TINY), **changes})
+    shape = (32, 3, model.config.height, model.config.width)
+    x = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1)).float()
     with torch.no_grad():
         for _ in range(30):
             model(x)
@@ -36,11 +43,18 @@ def exported(path, **changes):
         {"tau": 2, "es_groups": 1, "fraction_bits": 5},
         {"tau": 2, "es_groups": 2, "experts": 3},
         {"tau": 1, "es_groups": 1, "blocks": (1, 1, 1), "fraction_bits": 11},
+        {"shortcut": "conv", "stem": "imagenet", "experts": 2, "stream_bits": 6},
+        {"network": "ebresnet"},
+        {"network": "ebresnet", "gate": "sign", "downsample_ratio": 1, "stream_bits": 3},
+        {"network": "ebresnet", "height": 32, "width": 32, "stem": "dabnn", "whiten": True},
     ],
-    ids=["plain", "ES", "ES + G, experts", "three stages"],
+    ids=[
+        *("plain", "ES", "ES + G, experts", "three stages", "learned shortcuts"),
+        *("Expert Binary Network", "gates on bits", "stem of small convolutions"),
+    ],
 )
 def test_integers_equal_the_file(changes, tmp_path):
-    accelerator(exported(tmp_path, **changes))
+    accelerator(exported(tmp_path, **changes), frames=12)
 
 
 def test_in_hardware(tmp_path):
@@ -50,6 +64,24 @@ def test_in_hardware(tmp_path):
     )
     assert {"Add", "FrameHold", "Concat"} <= {type(node.op).__name__ for node in graph.nodes}
     in_hardware(graph, inputs)
+
+
+@pytest.mark.full
+def test_an_expert_binary_network_in_hardware(tmp_path):
+    settings = {"structure": "1111-0.03125-1:1:1:1", "experts": 2, "downsample_ratio": 2}
+    graph, inputs = accelerator(exported(tmp_path, "ebresnet", **settings), frames=4)
+    assert [type(node.op).__name__ for node in graph.nodes].count("Gate") == 8
+    in_hardware(graph, inputs)
+
+
+def test_a_slope_below_zero_is_refused(tmp_path):
+    """Behind it a quantizer has no thresholds; training keeps slopes at 0 or above."""
+    model = build_network("ebresnet", EXPERT).freeze()
+    with torch.no_grad():
+        model.stages[0][0][0].activation.weight[0] = -0.5
+    path = export(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="a PReLU with a negative slope in front makes two thresholds of one"):
+        accelerator(path, frames=2)
 
 
 def test_a_stream_that_is_not_frozen_is_refused(tmp_path):

@@ -148,11 +148,92 @@ def test_the_shortcut_is_real_and_has_nothing_that_is_never_used():
         ({"downsample_ratio": 7}, "stage 0 .*: downsample_ratio=7 must divide the 64 channels"),
         ({"expert": 3}, "expert: this key is unknown"),
         ({"stem": "vit"}, "stem"),
+        ({"stream": "integer", "squeeze_excite": True}, "stream 'integer' needs squeeze_excite false"),
+        ({"stream": "integer", "height": 12}, "images whose sides 8 divides, not 12 x 16"),
+        ({"stream": "integer", "stem": "dabnn"}, "images whose sides 32 divides, not 16 x 16"),
     ],
 )
 def test_wrong_configs(config, words):
     with pytest.raises(NetworkError, match=words):
         build_network("ebresnet", {**SMALL, **config})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"experts": 1}, {"experts": 3}, {"experts": 2, "gate": "sign", "whiten": True, "downsample_ratio": 1}],
+    ids=["one expert", "experts", "gates on bits"],
+)
+def test_a_stream_of_integers_trains_and_freezes_without_a_change(settings):
+    model = small(**settings, stream="integer")
+    nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still == []
+    with torch.no_grad():
+        for _ in range(20):
+            model(images(32))
+        model.normalize_gates(images(32))
+        before, chosen = model.eval()(images(40)), [layer.gate.last_index for _, layer in model.experts()]
+        after = model.freeze()(images(40))
+    same = torch.ones(40, dtype=torch.bool)
+    for (_, layer), index in zip(model.experts(), chosen, strict=True):
+        same &= layer.gate.last_index == index  # the gate's weights are rounded
+    assert same.float().mean() > 0.5
+    assert torch.equal(after[same], before[same])
+    assert len(after.unique()) > 10
+    assert torch.equal(model.freeze()(images(40)), after)
+
+
+def test_a_frozen_units_largest_input_is_a_bound():
+    """The bound decides where a normalization's threshold may be, and whether a gate's sums stay exact."""
+    model = small(experts=1, stream="integer", stream_bits=3, structure="1121-0.25-1:1:1:1").eval()
+    units = [unit for stage in model.stages for block in stage for unit in block]
+    bound, positions, bounds = 4, 256, []
+    for unit in units:
+        positions, bound = unit.freeze(positions, bound)
+        bounds.append(bound)
+    # a shortcut that changes the size or the width begins anew
+    assert bounds == [8, 12, 8, 12, 8, 12, 16, 20, 8, 12]
+    assert positions == 4
+    seen = []
+    for unit in units:
+        unit.register_forward_hook(lambda module, args, y: seen.append(float(y.abs().max() / module.quant.step)))
+    with torch.no_grad():
+        model(images(16))
+    assert all(largest <= bound for largest, bound in zip(seen, bounds, strict=True))
+
+
+def test_a_unit_on_a_stream_of_integers():
+    """The paper's formula, with the PReLU rounded; the gate reads the normalized tensor as in the paper."""
+    torch.manual_seed(0)
+    unit = ExpertUnit(16, 16, groups=2, experts=3, bits=4)
+    assert torch.allclose(unit.alpha.weight, torch.tensor(72**-0.5))
+    with torch.no_grad():
+        unit.bn.bias.normal_()
+        unit.activation.weight.uniform_(0, 1)
+    x = torch.randint(-12, 12, (5, 16, 6, 6)) / 2
+    unit(x)
+    got = unit.eval()(x)
+    pre = unit.bn(2 * x)
+    expert = unit.conv.conv.gate.linear(pre.mean((2, 3))).argmax(1)
+    bank = unit.conv.conv.weight.reshape(3, 16, 8, 3, 3)
+    for i in range(5):
+        bits, weight = (torch.where(t >= 0, 1.0, -1.0) for t in (pre[i : i + 1], bank[expert[i]]))
+        y = unit.activation(unit.alpha(nn.functional.conv2d(bits, weight, padding=1, groups=2)))[0]
+        assert torch.equal(got[i], (2 * y).round().clamp(-8, 7) / 2 + x[i])
+
+
+def test_it_costs_as_much_as_with_real_numbers():
+    real, integer = (small(stream=stream).cost().as_dict() for stream in ("real", "integer"))
+    assert real["bops"] > 0
+    assert all(real[key] == integer[key] for key in ("bops", "macs", "binary_parameters"))
+
+
+def test_training_that_diverged_is_named():
+    model = small(stream="integer")
+    with torch.no_grad():
+        model.stages[1][0][0].bn.weight[3] = float("nan")
+    with pytest.raises(NetworkError, match=r"stages.1.0.0: .*diverged"):
+        model.freeze()
 
 
 def test_state_survives_a_round_trip():

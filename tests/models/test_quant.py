@@ -1,4 +1,5 @@
 import torch
+from bitexpert.models.arithmetic import RisingPReLU
 from bitexpert.models.binary import BinaryLinear
 from bitexpert.models.quant import BinaryActivation, InputQuantizer, clip_latent_weights
 
@@ -24,3 +25,13 @@ def test_latent_weights_are_clipped():
         layer.weight.copy_(torch.tensor([[-7.0, 0.25, 7.0], [1.0, -1.0, 0.0]]))
     clip_latent_weights(layer)
     assert layer.weight.tolist() == [[-1.0, 0.25, 1.0], [1.0, -1.0, 0.0]]
+
+
+def test_slopes_in_front_of_a_quantizer_stay_at_zero_or_above():
+    bends = torch.nn.Sequential(RisingPReLU(3), torch.nn.PReLU(3))
+    with torch.no_grad():
+        for layer in bends:
+            layer.weight.copy_(torch.tensor([-0.5, 0.25, 7.0]))
+    clip_latent_weights(bends)
+    assert bends[0].weight.tolist() == [0.0, 0.25, 7.0]
+    assert bends[1].weight.tolist() == [-0.5, 0.25, 7.0]

@@ -121,10 +121,17 @@ def test_layouts():
 INTEGER = {"stream": "integer", "gate": "sign", "whiten": True}
 
 
-@pytest.mark.parametrize("experts", [1, 3])
-@pytest.mark.parametrize(("tau", "es_groups"), [(1, 1), (2, 2)])
-def test_a_stream_of_integers_trains_and_freezes_without_a_change(tau, es_groups, experts):
-    model = small(**INTEGER, tau=tau, es_groups=es_groups, experts=experts)
+@pytest.mark.parametrize(
+    ("settings", "experts"),
+    [
+        ({"tau": 1, "es_groups": 1}, 1),
+        ({"tau": 2, "es_groups": 2}, 3),
+        ({"tau": 2, "es_groups": 1, "shortcut": "conv", "stem": "imagenet", "stream_bits": 6}, 2),
+    ],
+    ids=["plain", "ES + G, experts", "learned shortcut"],
+)
+def test_a_stream_of_integers_trains_and_freezes_without_a_change(settings, experts):
+    model = small(**INTEGER, **settings, experts=experts)
     nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
@@ -154,6 +161,12 @@ def test_a_stream_of_integers_lies_on_one_grid():
         assert torch.equal(y * steps, (y * steps).round())
 
 
+def test_a_learned_shortcut_gives_its_bits():
+    unit = small(**INTEGER, shortcut="conv", stream_bits=3).stages[1][0].eval()
+    y = unit.shortcut(torch.randint(-800, 800, (4, 32, 8, 8)).float() / 64)
+    assert set(y.unique().tolist()) == set(range(-4, 4))
+
+
 def test_it_costs_as_much_as_with_real_numbers():
     real, integer = (small(**stream).cost().as_dict() for stream in ({}, INTEGER))
     assert real["bops"] > 0
@@ -168,10 +181,10 @@ def test_it_costs_as_much_as_with_real_numbers():
         ({"style": "resnext"}, "style"),
         ({"blocks": ()}, "blocks"),
         ({"stream": "integer", "style": "react"}, "stream 'integer' needs style 'bireal', not 'react'"),
-        ({"stream": "integer", "stem": "imagenet"}, "stream 'integer' needs stem 'cifar', not 'imagenet'"),
-        ({"stream": "integer", "shortcut": "conv"}, "stream 'integer' needs shortcut 'copy', not 'conv'"),
         ({"stream": "integer", "experts": 2}, "stream 'integer' needs gate 'sign', not 'pre_sign'"),
         ({"stream": "integer", "height": 15}, "images whose sides 2 divides, not 15 x 16"),
+        ({"stream": "integer", "stem": "imagenet", "width": 20}, "images whose sides 8 divides, not 16 x 20"),
+        ({"stream": "integer", "stream_bits": 9}, "stream_bits"),
     ],
 )
 def test_wrong_configs(config, words):

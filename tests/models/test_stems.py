@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bitexpert.models.stems import Classifier, DabnnStem, Stem, make_stem
+from bitexpert.models.stems import STEM_STRIDES, Classifier, DabnnStem, Stem, make_stem
 from torch import nn
 
 
@@ -38,6 +38,19 @@ def test_the_dabnn_stem_is_small_convolutions():
     assert shapes == [(32, 3, 3, 3), (16, 32, 1, 1), (32, 16, 3, 3), (64, 64, 1, 1)]
     with pytest.raises(ValueError, match="'dabnn' makes 64 channels, not 16"):
         make_stem("dabnn", 3, 16)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("imagenet", 4), ("dabnn", 64), ("cifar", 4)])
+@pytest.mark.parametrize("bits", [3, 4])
+def test_a_stem_of_integers_gives_multiples_of_its_step(kind, width, bits):
+    torch.manual_seed(0)
+    stem = make_stem(kind, 3, width, repeat=2, relu=False, bits=bits)
+    y = stem(torch.randint(0, 256, (16, 3, 32, 32)).float())
+    assert y.shape[1:] == (2 * width, 32 // STEM_STRIDES[kind], 32 // STEM_STRIDES[kind])
+    steps = y * 2 ** (bits - 1) / 4
+    assert torch.equal(steps, steps.round())
+    assert 2 ** (bits - 1) - 1 <= len(steps.unique()) <= 2**bits
+    assert not [m for m in stem.modules() if type(m) is nn.Conv2d]  # none with real weights
 
 
 def test_classifier():

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bitexpert.models.stream import IntegerClassifier, IntegerStem, StreamNorm, StreamQuantizer
+from bitexpert.models.stream import IntegerClassifier, IntegerConv2d, StreamNorm, StreamQuantizer
 from torch import nn
 
 
@@ -103,13 +103,21 @@ def test_the_quantizer_rounds_and_clips():
     assert quant(x).tolist() == [-4.0, -4.0, -0.5, 0.0, 0.5, 3.5, 3.5]
 
 
-def test_the_stem_makes_multiples_of_a_half():
+def test_the_quantizer_tells_its_steps():
+    quant = StreamQuantizer(3, 4.0).eval()
+    assert (quant.step, quant.largest) == (1.0, 4)
+    assert quant(torch.linspace(-9, 9, 200)).unique().tolist() == [quant.step * i for i in range(-4, 4)]
+
+
+def test_weights_of_8_bits():
     torch.manual_seed(0)
-    stem = IntegerStem(3, 4, repeat=2)
-    y = stem(torch.randint(0, 256, (16, 3, 8, 8)).float())
-    assert y.shape == (16, 8, 8, 8)
-    assert torch.equal(2 * y, (2 * y).round())
-    assert 8 < len(y.unique()) <= 16
+    conv, x = IntegerConv2d(4, 6, 3, stride=2, groups=2).eval(), torch.randint(0, 256, (2, 4, 7, 7)).float()
+    weight = conv.quant_weight().value
+    steps = weight / conv.quant_weight().scale
+    assert torch.equal(steps, steps.round())
+    assert len(steps.unique()) > 20
+    assert steps.abs().max() <= 128
+    assert torch.equal(conv(x), nn.functional.conv2d(x, weight, stride=2, padding=1, groups=2))
 
 
 def test_the_classifier_reads_its_channels_only_and_quantizes_their_mean():
