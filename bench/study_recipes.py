@@ -1,6 +1,6 @@
 """The variants of the studies in docs/results.md: what differs, and everything else equal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = ["STUDIES", "Variant"]
@@ -221,6 +221,12 @@ STUDIES = {
         Variant("small", "ES + G, fewer products of pixels", _MNIST, block=_ES_G, blocks=_MNIST_SMALL),
     ],
     "fashion-mnist": [*_main_variants(_FASHION), *_detail_variants(_FASHION)],
+    # the same networks, trained long enough for what experts add
+    "fashion-mnist-long": [
+        variant
+        for variant in _main_variants(replace(_FASHION, epochs=20))
+        if variant.name in ("plain", "es-g", "es-g-experts")
+    ],
     "cifar-10": _main_variants(_CIFAR),
     "stream-ebresnet": _streams("ebresnet", structure="1111-0.25-2:2:2:2", stem="cifar", experts=1),
     "stream-resnet": _streams("es-resnet-20", blocks=[1, 1, 1], tau=2, es_groups=2),
