@@ -186,15 +186,13 @@ class ExpertUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
-        if self.quant is not None:
-            integers = x / self.quant.step
-            y = self.alpha(self.conv(self.bn(integers), integers))
-            return self.sum(self.quant(self.activation(y)), self.shortcut(x))
-        pre = self.bn(x)
-        y = self.alpha(self.conv(pre))
+        integers = x if self.quant is None else x / self.quant.step
+        pre = self.bn(integers)
+        y = self.alpha(self.conv(pre, integers))
         if self.excite is not None and self.product is not None:
             y = self.product(y, self.excite(pre))
-        return self.sum(self.activation(y), self.shortcut(x))
+        y = self.activation(y)
+        return self.sum(y if self.quant is None else self.quant(y), self.shortcut(x))
 
     def freeze(self, positions: int, bound: int) -> tuple[int, int]:
         """Bring the gate and the normalization on a stream of integers into their integer forms.
@@ -214,9 +212,10 @@ class ExpertUnit(nn.Module):
         Raises
         ------
         ValueError
-            If a value isn't finite, or the gate's integers would not stay exact.
+            If the stream is real, a value isn't finite, or the gate's integers would not stay exact.
         """
-        assert self.quant is not None
+        if self.quant is None:
+            raise ValueError("a unit on a stream of real numbers has no integer form; give it bits")
         conv = self.conv.conv
         if isinstance(conv, ExpertConv2d) and not conv.gate.frozen:
             scale, offset = batchnorm_affine(self.bn)

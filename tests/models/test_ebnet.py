@@ -4,6 +4,7 @@ from bitexpert.models.binary import BinaryConv2d
 from bitexpert.models.ebnet import Downsample, EBResNet, EBResNetConfig, ExpertBlock, ExpertUnit, Structure
 from bitexpert.models.expert import ExpertConv2d
 from bitexpert.models.networks import NetworkError, build_network
+from freezing import assert_freezing_changes_no_score
 from torch import nn
 
 SMALL = {
@@ -168,19 +169,7 @@ def test_a_stream_of_integers_trains_and_freezes_without_a_change(settings):
     nn.functional.cross_entropy(model(images(8)), torch.arange(8)).backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
-    with torch.no_grad():
-        for _ in range(20):
-            model(images(32))
-        model.normalize_gates(images(32))
-        before, chosen = model.eval()(images(40)), [layer.gate.last_index for _, layer in model.experts()]
-        after = model.freeze()(images(40))
-    same = torch.ones(40, dtype=torch.bool)
-    for (_, layer), index in zip(model.experts(), chosen, strict=True):
-        same &= layer.gate.last_index == index  # the gate's weights are rounded
-    assert same.float().mean() > 0.5
-    assert torch.equal(after[same], before[same])
-    assert len(after.unique()) > 10
-    assert torch.equal(model.freeze()(images(40)), after)
+    assert_freezing_changes_no_score(model, images(40), least=0.5)
 
 
 def test_a_frozen_units_largest_input_is_a_bound():
@@ -220,6 +209,11 @@ def test_a_unit_on_a_stream_of_integers():
         bits, weight = (torch.where(t >= 0, 1.0, -1.0) for t in (pre[i : i + 1], bank[expert[i]]))
         y = unit.activation(unit.alpha(nn.functional.conv2d(bits, weight, padding=1, groups=2)))[0]
         assert torch.equal(got[i], (2 * y).round().clamp(-8, 7) / 2 + x[i])
+
+
+def test_a_unit_on_a_stream_of_real_numbers_is_not_frozen():
+    with pytest.raises(ValueError, match="real numbers has no integer form"):
+        ExpertUnit(16, 16).freeze(36, 8)
 
 
 def test_it_costs_as_much_as_with_real_numbers():
