@@ -160,10 +160,8 @@ def test_both_designs_on_every_board(tmp_path, name):
     for source in ("rtl", "hls"):
         done = tcl(build / "vivado" / "build.tcl", source)
         assert done.returncode == 0, done.stderr
-        assert (
-            f"CALL create_project -force bitexpert {build}/vivado/work/{source}/project -part {board.part}\n"
-            in done.stdout
-        )
+        project = build / "vivado" / "work" / source / "project"
+        assert f"CALL create_project -force bitexpert {project} -part {board.part}\n" in done.stdout
 
 
 @needs_tclsh

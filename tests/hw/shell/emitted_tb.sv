@@ -4,13 +4,13 @@ module emitted_tb (
     input  wire                    clk,
     input  wire                    rst_n,
     input  wire                    dma_rst_n,  // of the models of the DMA alone
-    input  wire  [ 63:0] s_axis_tdata,
-    input  wire  [  7:0] s_axis_tkeep,
+    input  wire  [           63:0] s_axis_tdata,
+    input  wire  [            7:0] s_axis_tkeep,
     input  wire                    s_axis_tlast,
     input  wire                    s_axis_tvalid,
     output wire                    s_axis_tready,
-    output wire  [63:0] m_axis_tdata,
-    output wire  [ 7:0] m_axis_tkeep,
+    output wire  [           63:0] m_axis_tdata,
+    output wire  [            7:0] m_axis_tkeep,
     output wire                    m_axis_tlast,
     output wire                    m_axis_tvalid,
     input  wire                    m_axis_tready,
@@ -37,7 +37,8 @@ module emitted_tb (
   wire unused = &{1'b0, dma_rst_n};
   accelerator_shell dut (
       .ap_clk(clk), .ap_rst_n(rst_n),
-      .s_axis_tdata, .s_axis_tkeep, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready, .m_axis_tdata, .m_axis_tkeep, .m_axis_tlast, .m_axis_tvalid, .m_axis_tready,
+      .s_axis_tdata, .s_axis_tkeep, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready,
+      .m_axis_tdata, .m_axis_tkeep, .m_axis_tlast, .m_axis_tvalid, .m_axis_tready,
       .s_axi_control_awaddr(s_axi_awaddr),
       .s_axi_control_awprot(s_axi_awprot),
       .s_axi_control_awvalid(s_axi_awvalid),
