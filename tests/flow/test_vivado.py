@@ -374,6 +374,7 @@ def test_a_bitstream_without_the_accelerators_instance_is_an_error(build):
         ("foreach kind {srcs gen}", "foreach kind {srcs}", "Vivado left no system.hwh"),
         ("set_property board_part", "# set_property", "no board whose preset"),
         ("open_run impl_1", "", "no routed design"),
+        ("create_project -force bitexpert", "list", "make_wrapper: no project is open"),
         ("[get_bd_pins $source]", "[lmap pin $source {get_bd_pins $pin}]", "invalid command"),
     ],
 )

@@ -297,6 +297,7 @@ proc make_wrapper {args} {
     if {[dict get $got -files] ne "object:file:$::vivado::design.bd"} {
         fail "make_wrapper takes the block design"
     }
+    need_project make_wrapper
     set path [file join [lindex $::vivado::project 1] ${::vivado::design}_wrapper.v]
     write_whole $path ""
     return $path

@@ -18,6 +18,11 @@ proc create_project {args} {
         file mkdir [lindex $rest 1]
     }
 }
+proc need_project {what} {
+    if {$::vivado::project eq {}} {
+        fail "$what: no project is open"
+    }
+}
 proc close_project {args} {
     options close_project $args {} {} {0 0}
     set ::vivado::project {}
@@ -58,9 +63,7 @@ proc add_file {path} {
     dict set ::vivado::files $name $path
 }
 proc add_files {args} {
-    if {$::vivado::project eq {}} {
-        fail "add_files: no project is open"
-    }
+    need_project add_files
     since update_compile_order
     foreach path [word add_files $args {-norecurse -tb} {-cflags -fileset}] {
         add_file $path
