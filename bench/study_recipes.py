@@ -125,9 +125,9 @@ def _main_variants(data: Data) -> list[Variant]:
 
 
 def _detail_variants(data: Data) -> list[Variant]:
-    """Gates, padding, gradients, and what keeps experts in use."""
+    """What gates read and how long they learn, padding, and gradients of the signs."""
     bits = {**_EXPERTS, "gate": "sign"}
-    paper = {**_EXPERTS, "whiten": False}
+    polynomial = {"surrogate": "polynomial"}
     return [
         Variant("experts-bits", "4 experts, gate reads bits", data, later=bits, start="shared"),
         Variant(
@@ -138,15 +138,32 @@ def _detail_variants(data: Data) -> list[Variant]:
             start="shared",
             gate_epochs=None,
         ),
-        Variant("experts-apart", "4 experts, no shared gradients", data, later=_EXPERTS, start="normalized"),
-        Variant("scratch", "4 experts, the paper's gate, from random weights", data, later=paper, start="scratch"),
-        Variant("copies", "4 experts, the paper's gate, copies of one", data, later=paper, start="copies"),
-        Variant("normalized", "the same, gates normalized at the start", data, later=paper, start="normalized"),
-        Variant("even", "the same, and evened out by biases", data, later=paper, start="even"),
         Variant("minus", "plain, padded with -1", data, block={"pad_mode": "minus_one"}),
         Variant("wide-gradient", "plain, gradient within ±1.5", data, step={"surrogate": "wide"}),
-        Variant("polynomial", "plain, gradient 2 - 2|x|", data, step={"surrogate": "polynomial"}),
         Variant("identity", "plain, gradient everywhere", data, step={"surrogate": "identity"}),
+        Variant("polynomial", "plain, gradient 2 - 2|x|", data, step=polynomial),
+        Variant("es-g-polynomial", "ES + G, gradient 2 - 2|x|", data, block=_ES_G, step=polynomial),
+        Variant(
+            "es-g-experts-polynomial",
+            "ES + G and 4 experts, gradient 2 - 2|x|",
+            data,
+            block=_ES_G,
+            later=_EXPERTS,
+            start="shared",
+            step=polynomial,
+        ),
+    ]
+
+
+def _gate_variants(data: Data) -> list[Variant]:
+    """What keeps experts in use: from random weights to the recipe of today, one change after the other."""
+    paper = {**_EXPERTS, "whiten": False}
+    return [
+        Variant("scratch", "the paper's gate, experts from random weights", data, later=paper, start="scratch"),
+        Variant("copies", "the paper's gate, experts are copies of one", data, later=paper, start="copies"),
+        Variant("normalized", "the same, gates normalized at the start", data, later=paper, start="normalized"),
+        Variant("even", "the same, and evened out by biases", data, later=paper, start="even"),
+        Variant("experts-apart", "logits whitened, no shared gradients", data, later=_EXPERTS, start="normalized"),
     ]
 
 
@@ -221,13 +238,14 @@ STUDIES = {
         Variant("small", "ES + G, fewer products of pixels", _MNIST, block=_ES_G, blocks=_MNIST_SMALL),
     ],
     "fashion-mnist": [*_main_variants(_FASHION), *_detail_variants(_FASHION)],
+    "fashion-mnist-gates": _gate_variants(_FASHION),
     # the same networks, trained long enough for what experts add
     "fashion-mnist-long": [
         variant
         for variant in _main_variants(replace(_FASHION, epochs=20))
         if variant.name in ("plain", "es-g", "es-g-experts")
     ],
-    "cifar-10": _main_variants(_CIFAR),
+    "cifar-10": [*_main_variants(_CIFAR), *_detail_variants(_CIFAR)],
     "stream-ebresnet": _streams("ebresnet", structure="1111-0.25-2:2:2:2", stem="cifar", experts=1),
     "stream-resnet": _streams("es-resnet-20", blocks=[1, 1, 1], tau=2, es_groups=2),
 }
