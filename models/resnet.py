@@ -38,7 +38,8 @@ class Shortcut(nn.Module):
         The real 1x1 convolution is shrunk and copied as the unit's own, so that its cost doesn't depend on tau and g
         either; the paper doesn't tell how it treats it.
     bits : int, optional
-        Of what ``conv`` gives, on a stream of integers; its weights have 8 then. Default: all is real.
+        Of what ``conv`` gives, on a stream of integers; its weights have 8 then, and so has what is left of the mean,
+        whose sums would else grow by two bits with each shortcut. Default: all is real.
 
     Raises
     ------
@@ -51,7 +52,7 @@ class Shortcut(nn.Module):
     ) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
-        self.narrow: nn.Module = nn.Identity()
+        self.narrow: nn.Module = nn.Identity() if bits is None else StreamQuantizer(8, SUM_LIMIT)
         self.quant: nn.Module = nn.Identity()
         if kind == "copy":
             if es.out_channels % in_channels:
@@ -64,7 +65,7 @@ class Shortcut(nn.Module):
                 self.conv = nn.Conv2d(in_channels, es.maps, 1, groups=es.conv_groups, bias=False)
             else:
                 self.conv = IntegerConv2d(in_channels, es.maps, 1, groups=es.conv_groups)
-                self.narrow, self.quant = StreamQuantizer(8, SUM_LIMIT), StreamQuantizer(bits)
+                self.quant = StreamQuantizer(bits)
             self.repeat = es.repeat
             self.bn = nn.BatchNorm2d(es.out_channels)
 
@@ -296,7 +297,8 @@ class ResNet(BinaryNetwork):
                     raise NetworkError(f"blocks: stage {stage}: {error}") from None
             stages.append(nn.Sequential(*units))
         self.stages = nn.Sequential(*stages)
-        self.head = (IntegerClassifier if integer else Classifier)(channels, len(config.class_names))
+        classes = len(config.class_names)
+        self.head = IntegerClassifier(channels, classes, wide=True) if integer else Classifier(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Score pixels ``[B, C, H, W]``: ``[B, classes]``."""

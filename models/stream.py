@@ -194,11 +194,14 @@ class IntegerClassifier(nn.Module):
     classes : int
     bits : int
         Of the quantizer, whose range is -16..16.
+    wide : bool
+        The integers that come are wide: another such quantizer in front of the mean keeps its sums exact.
     """
 
-    def __init__(self, channels: int, classes: int, *, bits: int = 8) -> None:
+    def __init__(self, channels: int, classes: int, *, bits: int = 8, wide: bool = False) -> None:
         super().__init__()
         self.channels = channels
+        self.narrow: nn.Module = StreamQuantizer(bits, SUM_LIMIT) if wide else nn.Identity()
         self.quant = StreamQuantizer(bits, SUM_LIMIT)
         self.linear = qnn.QuantLinear(channels, classes, bias=False, weight_quant=Int8WeightPerTensorFixedPoint)
 
@@ -209,4 +212,4 @@ class IntegerClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C*tau*g, H, W]`` to scores ``[B, classes]``."""
-        return plain(self.linear(self.quant(x[:, : self.channels].mean((2, 3)))))
+        return plain(self.linear(self.quant(self.narrow(x[:, : self.channels]).mean((2, 3)))))

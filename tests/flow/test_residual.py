@@ -4,6 +4,7 @@ import pytest
 import torch
 from bitexpert.flow.export import ExportError, export
 from bitexpert.flow.model_file import ModelError
+from bitexpert.hw.ops.add import Add
 from bitexpert.models.networks import build_network
 from wholeway import accelerator, in_hardware
 
@@ -55,6 +56,15 @@ def exported(path, network="es-resnet-20", **changes):
 )
 def test_integers_equal_the_file(changes, tmp_path):
     accelerator(exported(tmp_path, **changes), frames=12)
+
+
+def test_the_sums_of_a_deep_network_stay_exact(tmp_path):
+    """ES-ResNet-20 at its own size: two averaging shortcuts, eighteen sums, a mean over 64 pixels."""
+    settings = {"blocks": (3, 3, 3), "base_width": 16, "height": 32, "width": 32, "tau": 2, "es_groups": 2}
+    graph, _ = accelerator(exported(tmp_path, **settings), frames=2)
+    widths = [node.op.outputs[0].element.bits for node in graph.nodes if isinstance(node.op, Add)]
+    assert len(widths) == 18
+    assert max(widths) <= 22
 
 
 def test_in_hardware(tmp_path):

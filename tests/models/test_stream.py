@@ -130,3 +130,12 @@ def test_the_classifier_reads_its_channels_only_and_quantizes_their_mean():
     changed[:, :4] += 0.125  # one step
     assert not torch.equal(head(x), head(changed))
     assert len(head(x).unique()) > 5
+
+
+def test_a_wide_stream_is_quantized_before_its_mean():
+    torch.manual_seed(0)
+    head, x = IntegerClassifier(4, 5, wide=True).eval(), torch.randn(3, 4, 8, 8)
+    rounded = head.narrow(x)
+    assert not torch.equal(rounded, x)
+    assert torch.equal(head(x), head(rounded))
+    assert torch.equal(head(x), head.linear(head.quant(rounded.mean((2, 3)))))
