@@ -13,6 +13,7 @@ from typing import Any
 from ..hw.graph import Dataflow
 from ..hw.performance import ample_depths, bottleneck, simulate, size_fifos
 from ..hw.resources import Resources
+from ..sim.cycles import fastest_machine
 from .board import Board
 from .folding_search import (
     KINDS,
@@ -169,9 +170,12 @@ def fold_and_report(
             choice, limits = _fastest(graph, board)
         chosen = choice.folding
     plumbed = _plumbed(graph, chosen)
-    result = size_fifos(plumbed)
-    if target_latency_us is not None and choice and simulate(result, 1).latency > target_latency_us * board.clock_mhz:
-        result = ample_depths(plumbed)[0]  # a first frame may wait where the steady state does not
+    machine = fastest_machine()
+    result = size_fifos(plumbed, machine=machine)
+    if target_latency_us is not None and choice:
+        reached = simulate(result, 1, machine=machine).latency / board.clock_mhz
+        if reached > target_latency_us:  # a first frame may wait where the steady state does not
+            result = ample_depths(plumbed, machine=machine)[0]
     if choice:
         _refuse_too_large(result, board)
     report = {"source": "estimate: resource model", "objective": objective, "bottlenecks": _bottlenecks(result)}
@@ -252,7 +256,8 @@ def _in_time(
 
 def _latency(graph: Dataflow, choice: Choice) -> int:
     """Cycles from the first input beat to the last output beat of a frame, into an idle accelerator."""
-    return simulate(ample_depths(_plumbed(graph, choice.folding))[0], 1).latency
+    machine = fastest_machine()
+    return simulate(ample_depths(_plumbed(graph, choice.folding), machine=machine)[0], 1, machine=machine).latency
 
 
 def _cheapest(graph: Dataflow, board: Board, target_fps: float) -> tuple[Choice, Budget]:

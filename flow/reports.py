@@ -12,6 +12,7 @@ from ..hw.ops.frame_hold import FrameHold
 from ..hw.ops.gate import Gate
 from ..hw.ops.matvec import MatVec
 from ..hw.performance import Performance, bottleneck, simulate
+from ..sim.cycles import fastest_machine
 from .board import Board
 from .fold import estimate
 from .templates import write_text
@@ -77,7 +78,7 @@ def expert_costs(graph: Dataflow, model: Performance) -> list[dict[str, Any]]:
         gate = producers[behind_plumbing(hold.inputs[1])][0]
         assert isinstance(hold.op, FrameHold)
         assert isinstance(gate.op, Gate)
-        waiting = model.beats[hold.outputs[0]][0] - model.beats[hold.inputs[0]][0]
+        waiting = int(model.beats[hold.outputs[0]][0] - model.beats[hold.inputs[0]][0])
         need = gate.op.resources(gate.folding).rounded()
         costs.append(
             {
@@ -107,7 +108,7 @@ def write_estimates(graph: Dataflow, board: Board, folder: Path) -> None:
     folder : Path
         ``report/`` of the build.
     """
-    model = simulate(graph)
+    model = simulate(graph, machine=fastest_machine())
     layers = {n.name: n.op.resources(n.folding).rounded() for n in graph.nodes}
     total = estimate(graph).rounded()
     reports: dict[str, Any] = {

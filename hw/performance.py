@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .graph import Dataflow, GraphError, Node
+import numpy as np
+
+from ..errors import BitexpertError
+from .graph import Dataflow, GraphError
 from .ops.fifo import Fifo
 from .ops.frame_hold import FrameHold
-from .timing import Channel, DeadlockError, Process, run
+from .programs import Give, Machine, Program, Take, Times, channels, interpret
+from .timing import Channel, most_held
 
-__all__ = ["Performance", "ample_depths", "bottleneck", "simulate", "size_fifos"]
+__all__ = ["DeadlockError", "Performance", "ample_depths", "bottleneck", "simulate", "size_fifos"]
 
 # Frames of a model run: the first fill the pipeline, the last show the steady state.
 WARM_UP = 2
 FRAMES = 6
+
+
+class DeadlockError(BitexpertError):
+    """The design would hang: nothing can move, and not all has come out."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Performance:
         Cycles between frames in the steady state.
     latency : int
         Cycles from the first input beat of the first frame to its last output beat.
-    beats : mapping of str to sequence of int
+    beats : mapping of str to int64 ndarray
         Stream -> cycle of each beat's handshake; cycle 0 is the first input beat.
     fills : mapping of str to int
         Fifo node -> the most beats it held.
@@ -35,7 +44,7 @@ class Performance:
 
     interval: float
     latency: int
-    beats: Mapping[str, Sequence[int]]
+    beats: Mapping[str, np.ndarray]
     fills: Mapping[str, int]
 
 
@@ -45,66 +54,88 @@ def bottleneck(graph: Dataflow) -> tuple[str, int]:
     return slowest.name, slowest.op.cycles(slowest.folding)
 
 
-@dataclass(frozen=True)
-class _Execution:
-    """The channels of a model run, by stream and by Fifo."""
+class _Model:
+    """A folded graph's channels and programs, to be run with one set of depths after another."""
 
-    graph: Dataflow
-    frames: int
-    channels: Mapping[str, Channel]
-    fifos: Mapping[str, Channel]
+    def __init__(self, graph: Dataflow, frames: int, machine: Machine, *, input_interval: int = 0) -> None:
+        self.frames = frames
+        self.channels: dict[str, Channel] = {}  # by stream, both sides of a Fifo name the same channel
+        self.rooms: dict[str, Channel] = {}  # of Fifos and FrameHolds
+        for node in graph.nodes:
+            if isinstance(node.op, Fifo):
+                channel = Channel(node.name, node.op.depth)
+                self.rooms[node.name] = self.channels[node.inputs[0]] = self.channels[node.outputs[0]] = channel
+        programs: list[Program] = []
+        for node in graph.nodes:
+            if isinstance(node.op, Fifo):
+                continue
+            missing = [s for s in (*node.inputs, *node.outputs) if s not in self.channels]
+            if missing:
+                raise GraphError(f"stream {missing[0]} of {node.name} has no Fifo")
+            ins, outs = ([self.channels[s] for s in streams] for streams in (node.inputs, node.outputs))
+            cell = node.op.programs(node.folding, ins, outs)
+            if isinstance(node.op, FrameHold):
+                (self.rooms[node.name],) = set(itertools.chain.from_iterable(map(channels, cell))) - {*ins, *outs}
+            programs += cell
+        beats = {s: graph.type_of(s).beats(graph.per_beat(s)) for s in (*graph.inputs, *graph.outputs)}
+        programs += [[Give(self.channels[s], beats[s], input_interval)] for s in graph.inputs]
+        programs += [[Take(self.channels[s], beats[s])] for s in graph.outputs]
+        self.execute = machine(programs)
+        self.due = {self.channels[s]: frames * beats[s] for s in graph.outputs}
+
+    def run(self, depths: Mapping[str, int | None]) -> _Run:
+        """Run it with other depths of some of its Fifos and FrameHolds; None: endless.
+
+        Raises
+        ------
+        DeadlockError
+            Not all that was to come out did.
+        """
+        before = {name: self.rooms[name].depth for name in depths}
+        for name, depth in depths.items():
+            self.rooms[name].depth = depth if depth is None else max(2, depth)
+        try:
+            times = self.execute(self.frames)
+            if any(len(times.reads(channel)) < beats for channel, beats in self.due.items()):
+                raise DeadlockError(f"the design would deadlock: full FIFOs: {', '.join(self._full(times)) or 'none'}")
+        finally:
+            for name, depth in before.items():
+                self.rooms[name].depth = depth
+        return _Run(self, times)
+
+    def _full(self, times: Times) -> list[str]:
+        held = {name: len(times.writes(channel)) - len(times.reads(channel)) for name, channel in self.rooms.items()}
+        return [name for name, beats in held.items() if 0 < (self.rooms[name].depth or 0) <= beats]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A model, and the times of its last run."""
+
+    model: _Model
+    times: Times
 
     def done(self) -> list[int]:
         """Cycle of the last output beat of each frame."""
-        ends = [self.channels[s].reads for s in self.graph.outputs]
-        return [max(end[(f + 1) * len(end) // self.frames - 1] for end in ends) for f in range(self.frames)]
+        frames = self.model.frames
+        ends = [self.times.reads(channel) for channel in self.model.due]
+        return [max(int(end[(f + 1) * len(end) // frames - 1]) for end in ends) for f in range(frames)]
 
     def interval(self) -> float:
         """Cycles between frames in the steady state."""
-        done, warm = self.done(), min(WARM_UP, self.frames - 1)
-        if self.frames - 1 > warm:
-            return (done[-1] - done[warm]) / (self.frames - 1 - warm)
+        done, warm = self.done(), min(WARM_UP, self.model.frames - 1)
+        if self.model.frames - 1 > warm:
+            return (done[-1] - done[warm]) / (self.model.frames - 1 - warm)
         return float(done[-1] - done[0])
 
 
-def _execute(graph: Dataflow, frames: int, *, input_interval: int | None = None, unbounded: bool = False) -> _Execution:
-    channels: dict[str, Channel] = {}  # by stream, both sides of a Fifo name the same channel
-    fifos: dict[str, Channel] = {}
-    for node in graph.nodes:
-        if isinstance(node.op, Fifo):
-            channel = Channel(node.name, None if unbounded else node.op.depth)
-            fifos[node.name] = channel
-            channels[node.inputs[0]] = channels[node.outputs[0]] = channel
-    processes: list[Process] = []
-    for node in graph.nodes:
-        if isinstance(node.op, Fifo):
-            continue
-        missing = [s for s in (*node.inputs, *node.outputs) if s not in channels]
-        if missing:
-            raise GraphError(f"stream {missing[0]} of {node.name} has no Fifo")
-        ins, outs = [channels[s] for s in node.inputs], [channels[s] for s in node.outputs]
-        processes += node.op.processes(node.folding, ins, outs, frames)
-    for stream in graph.inputs:
-        beats = graph.type_of(stream).beats(graph.per_beat(stream))
-        processes.append(_source(channels[stream], beats, frames, input_interval))
-    expected = {}
-    for stream in graph.outputs:
-        expected[stream] = frames * graph.type_of(stream).beats(graph.per_beat(stream))
-        processes.append(_sink(channels[stream], expected[stream]))
-
-    def finished() -> bool:
-        return all(len(channels[s].reads) == n for s, n in expected.items())
-
-    def describe() -> str:
-        full = [c.name for c in fifos.values() if c.depth is not None and len(c.writes) - len(c.reads) >= c.depth]
-        return f"full FIFOs: {', '.join(full) or 'none'}"
-
-    run(processes, finished, describe)
-    return _Execution(graph, frames, channels, fifos)
-
-
 def simulate(
-    graph: Dataflow, frames: int = FRAMES, *, input_interval: int | None = None, unbounded: bool = False
+    graph: Dataflow,
+    frames: int = FRAMES,
+    *,
+    input_interval: int = 0,
+    unbounded: bool = False,
+    machine: Machine = interpret,
 ) -> Performance:
     """Run the cycle model.
 
@@ -114,54 +145,33 @@ def simulate(
         Folded, with a Fifo on every stream between operators and at every input and output.
     frames : int
         Frames to run.
-    input_interval : int, optional
-        Beats of a frame arrive evenly over this many cycles; default: as fast as they are taken.
+    input_interval : int
+        Beats of a frame arrive evenly over this many cycles; 0: as fast as they are taken.
     unbounded : bool
         Give every Fifo endless room, to see how much it uses.
+    machine : callable
+        What runs the model; all machines give the same.
 
     Raises
     ------
     DeadlockError
         The design would hang.
     """
-    execution = _execute(graph, frames, input_interval=input_interval, unbounded=unbounded)
-    start = min(execution.channels[s].writes[0] for s in graph.inputs)
-    beats: dict[str, Sequence[int]] = {}
-    for node in graph.nodes:
-        if isinstance(node.op, Fifo):
-            channel = execution.fifos[node.name]
-            beats[node.inputs[0]] = [t - start for t in channel.writes]
-            beats[node.outputs[0]] = [t - start for t in channel.reads]
-    return Performance(
-        interval=execution.interval(),
-        latency=execution.done()[0] - start,
-        beats=beats,
-        fills={name: channel.max_fill() for name, channel in execution.fifos.items()},
-    )
+    model = _Model(graph, frames, machine, input_interval=input_interval)
+    fifos = [node for node in graph.nodes if isinstance(node.op, Fifo)]
+    run = model.run(dict.fromkeys((node.name for node in fifos), None) if unbounded else {})
+    start = min(int(run.times.writes(model.channels[s])[0]) for s in graph.inputs)
+    beats: dict[str, np.ndarray] = {}
+    fills: dict[str, int] = {}
+    for node in fifos:
+        channel = model.rooms[node.name]
+        entered, left = (np.asarray(times(channel), dtype=np.int64) for times in (run.times.writes, run.times.reads))
+        fills[node.name] = most_held(entered, left)
+        beats[node.inputs[0]], beats[node.outputs[0]] = entered - start, left - start
+    return Performance(interval=run.interval(), latency=run.done()[0] - start, beats=beats, fills=fills)
 
 
-def _source(channel: Channel, beats: int, frames: int, interval: int | None) -> Process:
-    cycle = -1
-    for frame in range(frames):
-        for beat in range(beats):
-            while (room := channel.room()) is None:
-                yield channel
-            cycle = max(cycle + 1, room)
-            if interval is not None:
-                cycle = max(cycle, frame * interval + beat * interval // beats)
-            channel.write(cycle)
-
-
-def _sink(channel: Channel, beats: int) -> Process:
-    cycle = -1
-    for _ in range(beats):
-        while (arrival := channel.available()) is None:
-            yield channel
-        cycle = max(cycle + 1, arrival)
-        channel.read(cycle)
-
-
-def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
+def size_fifos(graph: Dataflow, frames: int = FRAMES, machine: Machine = interpret) -> Dataflow:
     """Set the depth of every Fifo and FrameHold.
 
     Starts from :func:`ample_depths`. A wait for room does no harm where it does not reach the slowest operator, so
@@ -175,8 +185,10 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
         Folded, with Fifos of any depth.
     frames : int
         Frames of each model run.
+    machine : callable
+        As of :func:`simulate`.
     """
-    graph, enough = ample_depths(graph, frames)
+    graph, enough = ample_depths(graph, frames, machine)
     deep = {n.name: n.op.depth for n in graph.nodes if isinstance(n.op, Fifo) and n.op.depth > 2}
     bits = {name: depth * graph.beat_bits(graph.node(name).inputs[0]) for name, depth in deep.items()}
     depths: dict[str, int] = {}
@@ -187,7 +199,9 @@ def size_fifos(graph: Dataflow, frames: int = FRAMES) -> Dataflow:
     return _with_depths(graph, depths)
 
 
-def ample_depths(graph: Dataflow, frames: int = FRAMES) -> tuple[Dataflow, Callable[[Mapping[str, int]], bool]]:
+def ample_depths(
+    graph: Dataflow, frames: int = FRAMES, machine: Machine = interpret
+) -> tuple[Dataflow, Callable[[Mapping[str, int]], bool]]:
     """Depths with which nothing ever waits for room, and a test of smaller ones.
 
     1. Frames are fed evenly at the interval of the slowest operator into a graph with endless FIFOs; what
@@ -203,6 +217,8 @@ def ample_depths(graph: Dataflow, frames: int = FRAMES) -> tuple[Dataflow, Calla
         Folded, with Fifos of any depth.
     frames : int
         Frames of each model run.
+    machine : callable
+        As of :func:`simulate`.
 
     Returns
     -------
@@ -217,38 +233,30 @@ def ample_depths(graph: Dataflow, frames: int = FRAMES) -> tuple[Dataflow, Calla
         beats = hold.op.inputs[0].beats(hold.op.beat_elements(hold.folding)[0][0])
         # a frame in it, a frame on the way in, and slack for any gate: surely enough to start from
         graph = _with_depths(graph, {hold.name: 2 * beats + interval})
-    runs = [simulate(graph, frames, input_interval=interval, unbounded=True)]
+    runs = [simulate(graph, frames, input_interval=interval, unbounded=True, machine=machine)]
     meets = any(len(n.inputs) > 1 for n in graph.nodes)
     apart = runs[0].latency * max(graph.type_of(s).beats(graph.per_beat(s)) for s in graph.inputs)
     if meets:
-        runs.append(simulate(graph, 2, input_interval=apart, unbounded=True))
+        runs.append(simulate(graph, 2, input_interval=apart, unbounded=True, machine=machine))
     fills = {name: max(run.fills[name] for run in runs) for name in runs[0].fills}
-    ample = _with_depths(graph, {**fills, **{h.name: max(_hold_fill(h, run) for run in runs) for h in holds}})
-    best = _execute(ample, frames).interval()
+    for hold in holds:
+        entry, exit_ = hold.inputs[0], hold.outputs[0]
+        fills[hold.name] = max(most_held(run.beats[entry], run.beats[exit_]) for run in runs)
+    ample = _with_depths(graph, fills)
+    steady, slow = _Model(ample, frames, machine), _Model(ample, 2, machine, input_interval=apart)
+    best = steady.run({}).interval()
 
     def enough(depths: Mapping[str, int]) -> bool:
-        changed = _with_depths(ample, depths)
         try:
-            if _execute(changed, frames).interval() > best:
+            if steady.run(depths).interval() > best:
                 return False
             if meets:
-                _execute(changed, 2, input_interval=apart)
+                slow.run(depths)
         except DeadlockError:
             return False
         return True
 
     return ample, enough
-
-
-def _hold_fill(hold: Node, run: Performance) -> int:
-    """The most beats that a FrameHold held."""
-    entered, left = run.beats[hold.inputs[0]], run.beats[hold.outputs[0]]
-    most = gone = 0
-    for k, cycle in enumerate(entered):
-        while gone < len(left) and left[gone] < cycle:
-            gone += 1
-        most = max(most, k + 1 - gone)
-    return most
 
 
 def _lower_together(

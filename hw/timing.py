@@ -1,9 +1,9 @@
 """The cycle model: when every beat of a dataflow graph moves, without simulating logic.
 
-Each cell is described by *processes* (generators) that know in which cycle they take a beat and in
-which they offer one. Processes are joined by channels, the FIFOs of the design. The network is
-deterministic (a Kahn network with bounded channels), so each process runs at its own local time and
-only waits for the times it depends on. The result is exact to the cycle where the processes are.
+Each cell is described by *programs* (hw/programs.py) that know in which cycle they take a beat and in
+which they offer one. Programs are joined by channels, the FIFOs of the design. The network is
+deterministic (a Kahn network with bounded channels), so each program runs at its own local time and
+only waits for the times it depends on. The result is exact to the cycle where the programs are.
 
 Cycles are counted from 0. A *handshake* in cycle t is a beat moving at the clock edge that ends t.
 """
@@ -11,36 +11,19 @@ Cycles are counted from 0. A *handshake* in cycle t is a beat moving at the cloc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 
-from ..errors import BitexpertError
+import numpy as np
+from numpy.typing import ArrayLike
 
-__all__ = ["Channel", "DeadlockError", "Pipe", "Process", "Waitable", "fill", "pipeline", "run"]
+__all__ = ["Channel", "Pipe", "Process", "most_held", "run"]
 
-
-class DeadlockError(BitexpertError):
-    """The design would hang: no process can move, and the run is not finished."""
-
-
-class Waitable:
-    """Something whose change wakes the processes that wait for it."""
-
-    __slots__ = ("waiters",)
-
-    def __init__(self) -> None:
-        self.waiters: list[Process] = []
-
-
-Process = Generator[Waitable, None, None]
+#: A program under way; it gives the channel whose change it waits for.
+Process = Generator["Channel", None, None]
 _ready: deque[Process] = deque()
 
 
-def _wake(thing: Waitable) -> None:
-    _ready.extend(thing.waiters)
-    thing.waiters.clear()
-
-
-class Channel(Waitable):
+class Channel:
     """A FIFO: a beat written in cycle t can be read from cycle t + 1 on.
 
     Parameters
@@ -55,16 +38,24 @@ class Channel(Waitable):
         Cycles of the handshakes so far.
     feeder : Pipe or None
         The pipeline whose outputs are written here; every read may let one go.
+    waiters : list of generator
+        The processes that wait for a read or a write.
     """
 
-    __slots__ = ("depth", "feeder", "name", "reads", "writes")
+    __slots__ = ("depth", "feeder", "name", "reads", "waiters", "writes")
 
     def __init__(self, name: str, depth: int | None = None) -> None:
-        super().__init__()
         self.name, self.depth = name, depth
+        self.feeder: Pipe | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all handshakes."""
         self.writes: list[int] = []
         self.reads: list[int] = []
-        self.feeder: Pipe | None = None
+        self.waiters: list[Process] = []
+        if self.feeder is not None:
+            self.feeder.clear()
 
     def available(self) -> int | None:
         """First cycle in which the next unread beat can be read; None while that is unknown."""
@@ -84,25 +75,17 @@ class Channel(Waitable):
         if self.feeder is not None and self.feeder.fired:
             self.feeder.advance()
         if self.waiters:
-            _wake(self)
+            self._wake()
 
     def write(self, cycle: int) -> None:
         """Record that the next beat is written in ``cycle``."""
         self.writes.append(cycle)
         if self.waiters:
-            _wake(self)
+            self._wake()
 
-    def max_fill(self) -> int:
-        """The most beats held at once: what the depth must be for the same timing."""
-        fill = most = 0
-        reads, r = self.reads, 0
-        for k, w in enumerate(self.writes):
-            # a read in cycle t makes room for a write in t + 1
-            while r < len(reads) and reads[r] < w:
-                r += 1
-            fill = k + 1 - r
-            most = max(most, fill)
-        return most
+    def _wake(self) -> None:
+        _ready.extend(self.waiters)
+        self.waiters.clear()
 
 
 class Pipe:
@@ -123,6 +106,10 @@ class Pipe:
     def __init__(self, out: Channel, latency: int) -> None:
         self.out, self.latency = out, latency
         out.feeder = self
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all firings."""
         self.fired: deque[int] = deque()  # firings whose output has not been handshaked yet
         self._stalls: deque[tuple[int, int]] = deque()  # frozen cycles [from, to)
 
@@ -181,90 +168,20 @@ class Pipe:
             out.write(valid)
 
 
-def pipeline(
-    source: Channel, out: Channel, steps: Callable[[], Iterable[tuple[bool, bool]]], latency: int, frames: int
-) -> list[Process]:
-    """Processes of a cell that is one rigid pipeline between one input and one output.
-
-    Parameters
-    ----------
-    source, out : Channel
-    steps : callable
-        Returns the firings of one frame, one a cycle: (takes an input beat, produces an output beat).
-    latency : int
-        Register stages between a firing and its output.
-    frames : int
-    """
-    pipe = Pipe(out, latency)
-
-    def fire() -> Process:
-        cycle = -1
-        for _ in range(frames):
-            for takes, produces in steps():
-                cycle += 1
-                if takes:
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle, arrival)
-                while (free := pipe.settle(cycle)) is None:
-                    yield out
-                cycle = free
-                if takes:
-                    source.read(cycle)
-                if produces:
-                    pipe.push(cycle)
-
-    return [fire()]
+def most_held(entered: ArrayLike, left: ArrayLike) -> int:
+    """The most beats between two points at once, from the cycles in which they pass them: the depth for that timing."""
+    times = np.asarray(entered, dtype=np.int64)
+    # what leaves in cycle t makes room for what enters in t + 1
+    gone = np.searchsorted(np.asarray(left, dtype=np.int64), times, side="left")
+    return int((np.arange(1, len(times) + 1) - gone).max(initial=0))
 
 
-def fill(source: Channel, places: Channel, beats: int, times: int) -> Process:
-    """The process that takes beats into places: rows of a ring, halves of a buffer, sets of sums.
-
-    Parameters
-    ----------
-    source : Channel
-    places : Channel
-        A place is written with its last beat, and is free again once it has been read.
-    beats : int
-        Beats of a place, one a cycle.
-    times : int
-        Places to fill.
-    """
-    cycle = -1
-    for _ in range(times):
-        while (free := places.room()) is None:
-            yield places
-        cycle = max(cycle, free - 1)
-        for _ in range(beats):
-            while (arrival := source.available()) is None:
-                yield source
-            cycle = max(cycle + 1, arrival)
-            source.read(cycle)
-        places.write(cycle)
-
-
-def run(processes: Sequence[Process], finished: Callable[[], bool], describe: Callable[[], str]) -> None:
-    """Run processes until none can move.
-
-    Parameters
-    ----------
-    processes : sequence of generators
-    finished : callable
-        Whether all that was wanted has happened.
-    describe : callable
-        What stands where, for the error message.
-
-    Raises
-    ------
-    DeadlockError
-        No process can move and the run is not finished.
-    """
+def run(processes: Iterable[Process]) -> None:
+    """Run processes until none can move."""
     _ready.clear()
     _ready.extend(processes)
     while _ready:
         process = _ready.popleft()
-        thing = next(process, None)
-        if thing is not None:
-            thing.waiters.append(process)
-    if not finished():
-        raise DeadlockError(f"the design would deadlock: {describe()}")
+        channel = next(process, None)
+        if channel is not None:
+            channel.waiters.append(process)

@@ -14,6 +14,7 @@ from ...errors import BitexpertError
 from ...hw.performance import simulate
 from ...models.networks import build_network
 from ...models.recipe import NetworkConfig, Recipe
+from ...sim.cycles import fastest_machine
 from ..board import load_board
 from ..export import export
 from ..fold import FoldingError, estimate, fold
@@ -105,7 +106,7 @@ def hardware_figures(network: NetworkConfig, settings: HardwareSettings) -> dict
     figures = {
         "luts": need["lut"] + need["lutram"],
         "bram18": need["bram18"],
-        "fps": board.clock_mhz * 1e6 / simulate(graph).interval,
+        "fps": board.clock_mhz * 1e6 / simulate(graph, machine=fastest_machine()).interval,
     }
     limits = settings.limits
     for name, most in (("luts", limits.luts), ("bram18", limits.bram18)):

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
+from ..programs import Program, Step
 from ..resources import Resources, Terms, bits_for
-from ..timing import Channel, Pipe, Process
+from ..timing import Channel, Pipe
 from ..types import BIPOLAR, Element, StreamType, int_for
 from .base import Folding, Operator, OperatorError, divisors, require
 
@@ -117,27 +118,8 @@ class Add(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.first.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        pipe = Pipe(outs[0], self.latency)
-
-        def fire() -> Process:
-            cycle = -1
-            for _ in range(frames * self.first.beats(folding["PE"])):
-                cycle += 1
-                for source in ins:  # both beats go in the same cycle, so each waits for the other
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle, arrival)
-                while (free := pipe.settle(cycle)) is None:
-                    yield outs[0]
-                cycle = free
-                for source in ins:
-                    source.read(cycle)
-                pipe.push(cycle)
-
-        return [fire()]
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        return [[Step(tuple(ins), Pipe(outs[0], self.latency), count=self.first.beats(folding["PE"]))]]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         a, b = self.first.element, self.second.element

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import BitexpertError
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import cell_rom, rom_terms
+from ..programs import Program, Step
 from ..resources import Resources, Terms, bits_for
-from ..timing import Channel, Process, pipeline
+from ..timing import Channel, Pipe
 from ..types import BIPOLAR, Element, StreamType, int_for
 from .add import KINDS, LARGEST_GAIN, product
 from .base import Folding, Operator, OperatorError, divisors, require
@@ -98,10 +99,8 @@ class Affine(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        return pipeline(ins[0], outs[0], lambda: [(True, True)] * self.cycles(folding), LATENCY, frames)
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        return [[Step((ins[0],), Pipe(outs[0], LATENCY), count=self.cycles(folding))]]
 
     @property
     def _offset_bits(self) -> int:

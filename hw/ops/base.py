@@ -15,8 +15,9 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
+from ..programs import Program
 from ..resources import Resources, Terms, weighted
-from ..timing import Channel, Process
+from ..timing import Channel
 from ..types import Element, StreamType
 
 __all__ = ["Folding", "Operator", "OperatorError", "divisors", "operator_kinds", "require"]
@@ -100,10 +101,8 @@ class Operator(ABC):
         return np.arange(outs) if ins == outs else np.full(outs, ins - 1)
 
     @abstractmethod
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        """The cell's processes in the cycle model (see hw/timing.py), exact to the cycle."""
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        """What the cell does in a frame, for the cycle model (see hw/timing.py), exact to the cycle."""
 
     @abstractmethod
     def terms(self, folding: Folding) -> Terms:

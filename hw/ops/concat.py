@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import BitexpertError
 from ..cells import HlsCall, RtlCell
+from ..programs import Program, Repeat, Step
 from ..resources import Terms, bits_for
-from ..timing import Channel, Pipe, Process
+from ..timing import Channel, Pipe
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, OperatorError, divisors, require
 
@@ -89,26 +90,10 @@ class Concat(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.outputs[0].beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         pipe = Pipe(outs[0], 1)
-        pixel = [source for source, beats in zip(ins, self._turns(folding), strict=True) for _ in range(beats)]
-
-        def fire() -> Process:
-            cycle = -1
-            for _ in range(frames * self.pixels):
-                for source in pixel:
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle + 1, arrival)
-                    while (free := pipe.settle(cycle)) is None:
-                        yield outs[0]
-                    cycle = free
-                    source.read(cycle)
-                    pipe.push(cycle)
-
-        return [fire()]
+        turns = zip(ins, self._turns(folding), strict=True)
+        return [[Repeat(self.pixels, tuple(Step((source,), pipe, count=beats) for source, beats in turns))]]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         turns = self._turns(folding)

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..cells import HlsCall, RtlCell
 from ..memories import ram
+from ..programs import Program
 from ..resources import Resources, Terms, bits_for, wrapping_bits
-from ..timing import Channel, Process
+from ..timing import Channel
 from ..types import StreamType
 from .base import Folding, Operator, require
 
@@ -59,9 +60,7 @@ class Fifo(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(self.per_beat)
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         raise TypeError("a Fifo is a Channel in the cycle model")
 
     def terms(self, folding: Folding) -> Terms:

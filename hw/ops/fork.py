@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
+from ..programs import Copy, Program, Share
 from ..resources import Terms
-from ..timing import Channel, Process
+from ..timing import Channel
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
 
@@ -56,30 +57,10 @@ class Fork(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        source = ins[0]
-        total = frames * self.stream.beats(folding["PE"])
-
-        def copy(out: Channel) -> Process:
-            for k in range(total):
-                # beat k stands at the input once beat k-1 has been taken; it cannot go before this copy has it
-                while len(source.reads) < k or (arrival := source.available()) is None:
-                    yield source
-                offered = max(arrival, source.reads[-1] + 1) if k else arrival
-                while (free := out.room()) is None:
-                    yield out
-                out.write(max(offered, free))
-
-        def take() -> Process:
-            for k in range(total):
-                for out in outs:
-                    while len(out.writes) <= k:
-                        yield out
-                source.read(max(out.writes[k] for out in outs))
-
-        return [*(copy(out) for out in outs), take()]
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        source, beats = ins[0], self.stream.beats(folding["PE"])
+        copies: list[Program] = [[Copy(source, out, beats)] for out in outs]
+        return [*copies, [Share(source, tuple(outs), beats)]]
 
     def terms(self, folding: Folding) -> Terms:
         return Terms(lut={"copies": self.copies}, ff={"copies": self.copies})

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
+from ..programs import Move, Program, Written
 from ..resources import Terms, bits_for
-from ..timing import Channel, Process
+from ..timing import Channel
 from ..types import StreamType, uint_t
 from .base import Folding, Operator, divisors, require
 from .fifo import Fifo
@@ -66,57 +67,17 @@ class FrameHold(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         data_in, token_in = ins
         data_out, token_out = outs
         beats = self.stream.beats(folding["PE"])
         hold = Channel("hold", self.depth)
-
-        def fill() -> Process:
-            cycle = -1
-            for _ in range(frames * beats):
-                while (arrival := data_in.available()) is None:
-                    yield data_in
-                while (free := hold.room()) is None:
-                    yield hold
-                cycle = max(cycle + 1, arrival, free)
-                data_in.read(cycle)
-                hold.write(cycle)
-
-        def tokens() -> Process:
-            cycle = -1
-            for f in range(frames):
-                while (arrival := token_in.available()) is None:
-                    yield token_in
-                while (free := token_out.room()) is None:
-                    yield token_out
-                cycle = max(cycle + 1, arrival, free)
-                if f >= 2:  # two frames are released at most: frame f - 2 has to be gone
-                    gone = (f - 1) * beats
-                    while len(data_out.writes) < gone:
-                        yield data_out
-                    cycle = max(cycle, data_out.writes[gone - 1] + 1)
-                token_in.read(cycle)
-                token_out.write(cycle)
-
-        def release() -> Process:
-            cycle = -1
-            for f in range(frames):
-                while len(token_out.writes) <= f:
-                    yield token_out
-                cycle = max(cycle, token_out.writes[f])
-                for _ in range(beats):
-                    while (arrival := hold.available()) is None:
-                        yield hold
-                    while (free := data_out.room()) is None:
-                        yield data_out
-                    cycle = max(cycle + 1, arrival, free)
-                    hold.read(cycle)
-                    data_out.write(cycle)
-
-        return [fill(), tokens(), release()]
+        return [
+            [Move(data_in, hold, beats)],
+            # two frames are released at most: of the frame before the last one, all beats have to be gone
+            [Written(data_out, beats, -beats - 1), Move(token_in, token_out)],
+            [Written(token_out, 1, 0), Move(hold, data_out, beats)],
+        ]
 
     def terms(self, folding: Folding) -> Terms:
         held = Fifo(self.stream, folding["PE"], self.depth).terms({})

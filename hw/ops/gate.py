@@ -9,8 +9,9 @@ import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import line, multiplexer, rom, rom_terms
+from ..programs import Arrived, Program, Read, Skip, fill
 from ..resources import Resources, Terms, bits_for, wrapping_bits
-from ..timing import Channel, Pipe, Process, fill
+from ..timing import Channel, Pipe
 from ..types import StreamType, uint_t
 from .add import DSP_BITS
 from .base import Folding, Operator, divisors, require
@@ -180,28 +181,11 @@ class Gate(Operator):
     def operations(self) -> int:
         return int(self.weights.size)
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        beats, steps = self.stream.beats(folding["PE"]), self.steps(folding)
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        beats = self.stream.beats(folding["PE"])
         sums = Channel("sums", 2)  # two sets: a frame's set is free again after the layer's last step on it
-        pipe = Pipe(outs[0], self._stages(folding))
-
-        def layer() -> Process:
-            cycle = -1
-            for _ in range(frames):
-                while (arrival := sums.available()) is None:
-                    yield sums
-                cycle = max(cycle, arrival - 1)
-                for _ in range(steps):
-                    cycle += 1
-                    while (free := pipe.settle(cycle)) is None:
-                        yield outs[0]
-                    cycle = free
-                sums.read(cycle)
-                pipe.push(cycle)
-
-        return [fill(ins[0], sums, beats, frames), layer()]
+        layer = [Arrived(sums), Skip(Pipe(outs[0], self._stages(folding)), self.steps(folding)), Read(sums)]
+        return [fill(ins[0], sums, beats, 1), layer]
 
     def terms(self, folding: Folding) -> Terms:
         pe = folding["PE"]

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import LOGIC_ROM_WORDS, cell_rom, ram, rom_terms
+from ..programs import Instruction, Program, Repeat, Skip, Step
 from ..resources import Resources, Terms, bits_for, wrapping_bits
-from ..timing import Channel, Pipe, Process
+from ..timing import Channel, Pipe
 from ..types import BIPOLAR, Element, StreamType, int_for, uint_t
 from .base import Folding, Operator, OperatorError, divisors, require
 
@@ -223,37 +224,19 @@ class MatVec(Operator):
         """Cycles from a window's last beat of work to its output beat."""
         return 4 + (folding["SIMD"] > self._slice()) + (self._factors()[0] > 1)
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         pipe = Pipe(outs[0], self.latency(folding))
         nf, sf = self._folds(folding)
 
-        def fire() -> Process:
-            cycle = -1
-            for _ in range(frames):
-                sources = list(ins)  # the frame's first beat of work takes its token, too
-                for _ in range(self.pixels * self.groups):
-                    for _ in range(sf):
-                        cycle += 1
-                        for source in sources:
-                            while (arrival := source.available()) is None:
-                                yield source
-                            cycle = max(cycle, arrival)
-                        while (free := pipe.settle(cycle)) is None:
-                            yield outs[0]
-                        cycle = free
-                        for source in sources:
-                            source.read(cycle)
-                        sources = [ins[0]]
-                    pipe.push(cycle)
-                    for _ in range(nf - 1):  # the window again, from its memory
-                        while (free := pipe.skip(cycle, sf)) is None:
-                            yield outs[0]
-                        cycle = free
-                        pipe.push(cycle)
+        def window(sources: tuple[Channel, ...]) -> list[Instruction]:
+            takes = (Step(sources, pipe, produces=False), Step((ins[0],), pipe, False, sf - 2)) if sf > 1 else ()
+            last = Step((ins[0],) if sf > 1 else sources, pipe)
+            again = Repeat(nf - 1, (Skip(pipe, sf),))  # the window, from its memory
+            return [*takes, last, again]
 
-        return [fire()]
+        # the frame's first beat of work takes its token, too
+        windows = Repeat(self.pixels * self.groups - 1, tuple(window((ins[0],))))
+        return [[*window(tuple(ins)), windows]]
 
     # -- hardware -------------------------------------------------------------------------------
     def terms(self, folding: Folding) -> Terms:

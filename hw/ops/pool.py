@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
 from ..memories import line
+from ..programs import Program, Repeat, Step
 from ..resources import Resources, Terms, bits_for
-from ..timing import Channel, Process, pipeline
+from ..timing import Channel, Pipe
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
 
@@ -97,21 +98,17 @@ class Pool(Operator):
         rows, columns = np.arange(1, oh + 1) * kh - 1, np.arange(1, ow + 1) * kw - 1
         return (rows[:, None] * self.stream.shape[1] + columns).ravel()
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         (height, width, channels), (kh, kw), (oh, ow) = self.stream.shape, self.kernel, self.out_size
         words = channels // folding["PE"]
+        takes, pipe = (ins[0],), Pipe(outs[0], 1)
 
-        def steps() -> Iterator[tuple[bool, bool]]:
-            for y in range(height):
-                last_row = y % kh == kh - 1 and y < oh * kh
-                for x in range(width):
-                    produces = last_row and x % kw == kw - 1 and x < ow * kw
-                    for _ in range(words):
-                        yield True, produces
+        def silent(pixels: int) -> Step:
+            return Step(takes, pipe, False, pixels * words)
 
-        return pipeline(ins[0], outs[0], steps, latency=1, frames=frames)
+        window = Repeat(ow, (silent(kw - 1), Step(takes, pipe, count=words)))  # in the last of its rows
+        windows = Repeat(oh, (silent((kh - 1) * width), window, silent(width - ow * kw)))
+        return [[windows, silent((height - oh * kh) * width)]]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         height, width, channels = self.stream.shape

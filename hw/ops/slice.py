@@ -10,8 +10,9 @@ from numbers import Integral
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
+from ..programs import Program, Repeat, Step
 from ..resources import Terms, bits_for
-from ..timing import Channel, Process, pipeline
+from ..timing import Channel, Pipe
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
 
@@ -73,12 +74,11 @@ class Slice(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         (h, w, channels), pe = self.stream.shape, folding["PE"]
-        pixel = [(True, self.start <= c < self.stop) for c in range(0, channels, pe)]
-        return pipeline(ins[0], outs[0], lambda: pixel * (h * w), latency=1, frames=frames)
+        takes, pipe = (ins[0],), Pipe(outs[0], 1)
+        parts = (self.start, False), (self.stop - self.start, True), (channels - self.stop, False)
+        return [[Repeat(h * w, tuple(Step(takes, pipe, produces, part // pe) for part, produces in parts))]]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         pe = folding["PE"]

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..cells import HlsCall, RtlCell
 from ..memories import ram
+from ..programs import Instruction, Program, Read, Step, Written, fill
 from ..resources import Resources, Terms, bits_for, wrapping_bits
-from ..timing import Channel, Pipe, Process, fill
+from ..timing import Channel, Pipe
 from ..types import StreamType
 from .base import Folding, Operator, divisors, require
 
@@ -242,35 +243,16 @@ class SlidingWindow(Operator):
             written = min(written + missing + row, min(height, first + self.rows) * line)
         return steps
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        out = outs[0]
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         height, width, channels = self.stream.shape
         write_row = width * channels // folding["SIMD"]
         read_row = self.outputs[0].beats(folding["SIMD"]) // self.out_size[0]
         ring = Channel("rows", self.rows)
-        pipe = Pipe(out, 2)
-        steps = self.steps
-
-        def read() -> Process:
-            cycle = -1
-            for frame in range(frames):
-                for first, need, then in steps:
-                    last = frame * height + need - 1  # the row that this output row waits for
-                    while len(ring.writes) <= last:
-                        yield ring
-                    cycle = max(cycle, ring.writes[last])
-                    for _ in range(read_row):
-                        cycle += 1
-                        while (free := pipe.settle(cycle)) is None:
-                            yield out
-                        cycle = free
-                        pipe.push(cycle)
-                    for _ in range(then - first):
-                        ring.read(cycle)
-
-        return [fill(ins[0], ring, write_row, frames * height), read()]
+        pipe = Pipe(outs[0], 2)
+        rows: list[Instruction] = []
+        for first, need, then in self.steps:
+            rows += [Written(ring, height, need - 1), Step((), pipe, count=read_row), Read(ring, then - first)]
+        return [fill(ins[0], ring, write_row, height), rows]
 
     @property
     def _pad_code(self) -> int:

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from ..cells import HlsCall, Memory, RtlCell, pack_words
 from ..memories import cell_rom, ram, rom_terms
+from ..programs import Arrived, Program, Read, Repeat, Step, fill
 from ..resources import Resources, Terms, bits_for
-from ..timing import Channel, Pipe, Process, fill, pipeline
+from ..timing import Channel, Pipe
 from ..types import BIPOLAR, Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
 
@@ -215,29 +216,13 @@ class Threshold(Operator):
         """Cycles from a beat to its output beat: threshold memory and comparison, for each stage."""
         return 2 * self.bits
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        pixels, beats = self.pixels, self._beats(folding)
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        pixels, beats, pipe = self.pixels, self._beats(folding), Pipe(outs[0], self.latency)
         if self.copies == 1:
-            return pipeline(ins[0], outs[0], lambda: [(True, True)] * (pixels * beats), self.latency, frames)
+            return [[Step((ins[0],), pipe, count=pixels * beats)]]
         held = Channel("held", 2)  # the buffer, counted in pixels
-        pipe = Pipe(outs[0], self.latency)
-
-        def replay() -> Process:
-            cycle = -1
-            for _ in range(frames * pixels):
-                while (arrival := held.available()) is None:
-                    yield held
-                cycle = max(cycle, arrival - 1)
-                for _ in range(self.copies * beats):
-                    while (free := pipe.settle(cycle + 1)) is None:
-                        yield outs[0]
-                    cycle = free
-                    pipe.push(cycle)
-                held.read(cycle)
-
-        return [fill(ins[0], held, beats, frames * pixels), replay()]
+        replay = Repeat(pixels, (Arrived(held), Step((), pipe, count=self.copies * beats), Read(held)))
+        return [fill(ins[0], held, beats, pixels), [replay]]
 
     # -- hardware -------------------------------------------------------------------------------
     def terms(self, folding: Folding) -> Terms:

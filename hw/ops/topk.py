@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
+from ..programs import Give, Gone, Program, Take, Written
 from ..resources import Terms
-from ..timing import Channel, Process
+from ..timing import Channel
 from ..types import StreamType, uint_t
 from .base import Folding, Operator, require
 
@@ -66,39 +67,14 @@ class TopK(Operator):
         # one loop after the other
         return self.stream.elements + self.k
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         source, out = ins[0], outs[0]
         elements, k = self.stream.elements, self.k
-
-        def rank() -> Process:
-            cycle = -1
-            for f in range(frames):
-                for element in range(elements):
-                    while (arrival := source.available()) is None:
-                        yield source
-                    cycle = max(cycle + 1, arrival)
-                    if element == elements - 1 and f > 0:
-                        # the output registers are free in the cycle in which the earlier frame's last index leaves
-                        while len(out.writes) < f * k:
-                            yield out
-                        cycle = max(cycle, out.writes[f * k - 1])
-                    source.read(cycle)
-
-        def send() -> Process:
-            cycle = -1
-            for f in range(frames):
-                while len(source.reads) < (f + 1) * elements:
-                    yield source
-                cycle = max(cycle, source.reads[(f + 1) * elements - 1])
-                for _ in range(k):
-                    while (free := out.room()) is None:
-                        yield out
-                    cycle = max(cycle + 1, free)
-                    out.write(cycle)
-
-        return [rank(), send()]
+        return [
+            # the output registers are free in the cycle in which the earlier frame's last index leaves
+            [Take(source, elements - 1), Written(out, k, -1, earlier=1), Take(source)],
+            [Gone(source, elements, elements - 1), Give(out, k)],
+        ]
 
     def terms(self, folding: Folding) -> Terms:
         value, index, count = self.k * self.stream.element.bits, self.k * self._index_bits, self.k.bit_length()

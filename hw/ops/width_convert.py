@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
+from ..programs import Program, Repeat, Step
 from ..resources import Terms, bits_for
-from ..timing import Channel, Process, pipeline
+from ..timing import Channel, Pipe
 from ..types import StreamType
 from .base import Folding, Operator, require
 
@@ -65,16 +66,13 @@ class WidthConvert(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(min(self.source, self.target))
 
-    def _steps(self) -> Iterator[tuple[bool, bool]]:
-        ratio, widen = self.ratio, self.target > self.source
-        for _ in range(self.stream.beats(max(self.source, self.target))):
-            for k in range(ratio):
-                yield (True, k == ratio - 1) if widen else (k == 0, True)
-
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
-        return pipeline(ins[0], outs[0], self._steps, latency=1, frames=frames)
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
+        takes, pipe = (ins[0],), Pipe(outs[0], 1)
+        if self.target > self.source:
+            wide = Step(takes, pipe, False, self.ratio - 1), Step(takes, pipe)
+        else:
+            wide = Step(takes, pipe), Step((), pipe, True, self.ratio - 1)
+        return [[Repeat(self.stream.beats(max(self.source, self.target)), wide)]]
 
     def terms(self, folding: Folding) -> Terms:
         wide, counter = self.stream.beat_bits(max(self.source, self.target)), bits_for(self.ratio)

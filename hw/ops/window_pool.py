@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..cells import HlsCall, RtlCell
 from ..memories import line
+from ..programs import Program, Repeat, Step
 from ..resources import Resources, Terms, bits_for
-from ..timing import Channel, Process, pipeline
+from ..timing import Channel, Pipe
 from ..types import Element, StreamType, int_for
 from .base import Folding, Operator, divisors, require
 
@@ -93,19 +94,12 @@ class WindowPool(Operator):
     def cycles(self, folding: Folding) -> int:
         return self.stream.beats(folding["PE"])
 
-    def processes(
-        self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel], frames: int
-    ) -> list[Process]:
+    def programs(self, folding: Folding, ins: Sequence[Channel], outs: Sequence[Channel]) -> list[Program]:
         height, width, _ = self.stream.shape
         words = self.channels // folding["PE"]
-
-        def steps() -> Iterator[tuple[bool, bool]]:
-            for _ in range(height * width):
-                for tap in range(self.taps):
-                    for _ in range(words):
-                        yield True, tap == self.taps - 1
-
-        return pipeline(ins[0], outs[0], steps, latency=1, frames=frames)
+        pipe = Pipe(outs[0], 1)
+        takes = (Step((ins[0],), pipe, False, (self.taps - 1) * words), Step((ins[0],), pipe, count=words))
+        return [[Repeat(height * width, takes)]]
 
     def _parameters(self, folding: Folding) -> dict[str, int]:
         return {

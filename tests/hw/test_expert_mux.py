@@ -10,8 +10,7 @@ from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.frame_hold import FrameHold
 from bitexpert.hw.ops.gate import Gate
 from bitexpert.hw.ops.matvec import MatVec
-from bitexpert.hw.performance import simulate, size_fifos
-from bitexpert.hw.timing import DeadlockError
+from bitexpert.hw.performance import DeadlockError, simulate, size_fifos
 from bitexpert.hw.types import BIPOLAR, StreamType
 from bitexpert.sim.rtl import SimulationHang
 from cellbench import check_graph

@@ -11,8 +11,7 @@ from bitexpert.hw.ops.add import Add
 from bitexpert.hw.ops.base import Operator, OperatorError
 from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.matvec import MatVec
-from bitexpert.hw.performance import bottleneck, simulate
-from bitexpert.hw.timing import DeadlockError
+from bitexpert.hw.performance import DeadlockError, bottleneck, simulate
 from bitexpert.hw.types import BIPOLAR, StreamType, int_t, uint_t
 from bitexpert.sim.hls import write_golden
 from bitexpert.sim.toolchain import CPP, ap_types, compiler

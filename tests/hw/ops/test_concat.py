@@ -7,8 +7,7 @@ from bitexpert.hw.ops.base import Operator
 from bitexpert.hw.ops.concat import Concat
 from bitexpert.hw.ops.fork import Fork
 from bitexpert.hw.ops.threshold import Threshold
-from bitexpert.hw.performance import bottleneck, simulate
-from bitexpert.hw.timing import DeadlockError
+from bitexpert.hw.performance import DeadlockError, bottleneck, simulate
 from bitexpert.hw.types import BIPOLAR, StreamType, int_t, uint_t
 from cellbench import check_cell, check_graph, deepen
 from emitnets import BOARD

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from bitexpert.hw.ops.base import OperatorError
 from bitexpert.hw.ops.fork import Fork
+from bitexpert.hw.programs import process
 from bitexpert.hw.timing import Channel, run
 from bitexpert.hw.types import BIPOLAR, StreamType, int_t
 from cellbench import check_cell
@@ -21,7 +22,7 @@ def test_a_copy_does_not_wait_for_the_other():
     source, quick, slow = Channel("source"), Channel("quick"), Channel("slow", 1)
     for cycle in (0, 1, 2):
         source.write(cycle)
-    processes = op.processes({"PE": 1}, [source], [quick, slow], 1)
+    programs = op.programs({"PE": 1}, [source], [quick, slow])
 
     def drain():
         for cycle in (10, 20, 30):
@@ -29,7 +30,7 @@ def test_a_copy_does_not_wait_for_the_other():
                 yield slow
             slow.read(cycle)
 
-    run([*processes, drain()], lambda: len(slow.reads) == 3, lambda: "")
+    run([*(process(program, 1) for program in programs), drain()])
     assert (quick.writes, slow.writes, source.reads) == ([1, 2, 12], [1, 11, 21], [1, 11, 21])
 
 
