@@ -3,7 +3,7 @@
     python bench/study.py fashion-mnist --data DIR -o OUT [-j 2] [--only NAME ...] [--split N]
 
 Each run is a run folder OUT/NAME-SEED. A study that is stopped goes on when the same command is run again; finished
-runs are kept. The table goes to OUT/results.json and, as Markdown, to stdout; see docs/results.md.
+runs are kept. The table of all finished runs goes to OUT/results.json and, as Markdown, to stdout; see docs/results.md.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from bitexpert.models.recipe import Recipe, save_recipe
 from study_recipes import STUDIES, Variant
 
 
-def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) -> dict[str, Any]:
-    """One training in a process of its own, or what it left earlier; gives its metrics."""
+def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) -> None:
+    """One training in a process of its own, unless it is finished."""
     folder = out / f"{variant.name}-{seed}"
     if not (folder / "model.pt").exists():
         chosen = variant.recipe(seed)
@@ -34,16 +34,27 @@ def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) 
         if done.returncode:
             raise SystemExit(f"{folder.name}: {done.stderr.strip()}")
         print(f"{folder.name}: {done.stdout.strip()}", file=sys.stderr, flush=True)
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
-def _row(variant: Variant, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def _finished(variant: Variant, out: Path) -> dict[int, dict[str, Any]]:
+    """Seed -> metrics of a variant's finished runs."""
+    found = {}
+    for path in out.glob(f"{variant.name}-*/model.pt"):
+        seed = path.parent.name.removeprefix(f"{variant.name}-")
+        if seed.isdecimal():  # else of another variant, whose name begins alike
+            found[int(seed)] = json.loads((path.parent / "metrics.json").read_text(encoding="utf-8"))
+    return dict(sorted(found.items()))
+
+
+def _row(variant: Variant, finished: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    runs = list(finished.values())
     network = Recipe.model_validate(variant.recipe(0)).network
     cost = network_cost(network.name, network.config).as_dict()
     found = [100 * run["accuracy"] for run in runs]
     return {
         "variant": variant.name,
         "what": variant.what,
+        "seeds": list(finished),
         "bops": cost["bops"],
         "macs": cost["macs"],
         "weight_bits": cost["binary_parameters"],
@@ -51,18 +62,21 @@ def _row(variant: Variant, runs: list[dict[str, Any]], seconds: float) -> dict[s
         "mean": mean(found),
         "spread": stdev(found) if len(found) > 1 else None,
         "usage": [run["expert_usage"] for run in runs],
-        "seconds": seconds,
+        "seconds": sum(run["seconds"] for run in runs),
     }
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
-    lines = ["| variant | accuracy, % | to plain | BOPs | pixel MACs | weight bits |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| variant | seeds | accuracy, % | to plain | BOPs | pixel MACs | weight bits |",
+        "|---|---|---|---|---|---|---|",
+    ]
     plain = next((row["mean"] for row in rows if row["variant"] == "plain"), None)
     for row in rows:
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
         gain = "" if plain is None else f"{row['mean'] - plain:+.2f}"
         lines.append(
-            f"| {row['what']} | {row['mean']:.2f}{spread} | {gain} | {row['bops']:,} | {row['macs']:,} |"
+            f"| {row['what']} | {', '.join(map(str, row['seeds']))} | {row['mean']:.2f}{spread} | {gain} | {row['bops']:,} | {row['macs']:,} |"
             f" {row['weight_bits']:,} |"
         )
     return "\n".join(lines)
@@ -82,11 +96,8 @@ def main() -> None:
     # seed by seed, so that a study that is stopped early has whole rounds
     jobs = [(variant, seed) for seed in args.seeds for variant in variants]
     with ThreadPoolExecutor(args.jobs) as pool:
-        results = list(pool.map(lambda job: _run(*job, args.split, args.data, args.out), jobs))
-    rows = []
-    for variant in variants:
-        runs = [run for (v, _), run in zip(jobs, results, strict=True) if v is variant]
-        rows.append(_row(variant, runs, sum(run["seconds"] for run in runs)))
+        list(pool.map(lambda job: _run(*job, args.split, args.data, args.out), jobs))
+    rows = [_row(v, finished) for v in STUDIES[args.study] if (finished := _finished(v, args.out))]
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(_markdown(rows))
     print(f"\n{sum(row['seconds'] for row in rows) / 3600:.1f} hours of training")

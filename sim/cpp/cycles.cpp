@@ -165,6 +165,10 @@ struct Network {
   }
   // A firing in this cycle produces an output beat.
   void push(Pipe &pipe, Cycle cycle) {
+    if (pipe.fired.empty() && pipe.stalls.empty()) {  // the usual case, without the queue
+      const Cycle room = channels[pipe.out].room();
+      if (room != UNKNOWN && room <= cycle + pipe.latency) return write(pipe.out, cycle + pipe.latency);
+    }
     const Cycle oldest = pipe.fired.empty() ? cycle : pipe.fired.front();
     while (!pipe.stalls.empty() && pipe.stalls.front().second <= oldest) pipe.stalls.pop_front();
     pipe.fired.push_back(cycle);

@@ -49,7 +49,12 @@ def test_a_study_keeps_what_is_finished(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(study.sys, "argv", words)
         study.main()
     assert len(started) == 6
+    monkeypatch.setattr(study.sys, "argv", [*words[:-2], "es-g", "--seeds", "4"])
+    study.main()
+    assert len(started) == 7
     rows = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert [row["variant"] for row in rows] == ["plain", "es"]
+    assert [row["variant"] for row in rows] == ["plain", "es", "es-g"]
     assert rows[0]["accuracy"] == pytest.approx([51, 52, 53])
-    assert "| plain | 52.00 ± 1.00 | +0.00 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| plain | 1, 2, 3 | 52.00 ± 1.00 | +0.00 |" in out
+    assert "| ES + G, tau = 2, g = 2 | 4 | 54.00 | +2.00 |" in out
