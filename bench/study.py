@@ -75,10 +75,8 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
         gain = "" if plain is None else f"{row['mean'] - plain:+.2f}"
-        lines.append(
-            f"| {row['what']} | {', '.join(map(str, row['seeds']))} | {row['mean']:.2f}{spread} | {gain} | {row['bops']:,} | {row['macs']:,} |"
-            f" {row['weight_bits']:,} |"
-        )
+        seeds, cost = ", ".join(map(str, row["seeds"])), [f"{row[key]:,}" for key in ("bops", "macs", "weight_bits")]
+        lines.append(f"| {row['what']} | {seeds} | {row['mean']:.2f}{spread} | {gain} | {' | '.join(cost)} |")
     return "\n".join(lines)
 
 
