@@ -76,7 +76,8 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
         gain = "" if plain is None else f"{row['mean'] - plain:+.2f}"
         seeds, cost = ", ".join(map(str, row["seeds"])), [f"{row[key]:,}" for key in ("bops", "macs", "weight_bits")]
-        lines.append(f"| {row['what']} | {seeds} | {row['mean']:.2f}{spread} | {gain} | {' | '.join(cost)} |")
+        what = row["what"].replace("|", "\\|")
+        lines.append(f"| {what} | {seeds} | {row['mean']:.2f}{spread} | {gain} | {' | '.join(cost)} |")
     return "\n".join(lines)
 
 
@@ -90,6 +91,9 @@ def main() -> None:
     parser.add_argument("--split", type=int, default=0, help="which images are held out, where some are")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these variants")
     args = parser.parse_args()
+    names = [v.name for v in STUDIES[args.study]]
+    if unknown := sorted(set(args.only) - set(names)):
+        parser.error(f"{args.study} has no variant {unknown[0]!r}; it has {', '.join(names)}")
     variants = [v for v in STUDIES[args.study] if not args.only or v.name in args.only]
     # seed by seed, so that a study that is stopped early has whole rounds
     jobs = [(variant, seed) for seed in args.seeds for variant in variants]

@@ -58,3 +58,10 @@ def test_a_study_keeps_what_is_finished(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "| plain | 1, 2, 3 | 52.00 ± 1.00 | +0.00 |" in out
     assert "| ES + G, tau = 2, g = 2 | 4 | 54.00 | +2.00 |" in out
+
+
+def test_a_variant_that_is_not_there_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(study.sys, "argv", ["study", "mnist", "-o", "x", "--only", "plain", "narrow"])
+    with pytest.raises(SystemExit):
+        study.main()
+    assert "mnist has no variant 'narrow'; it has plain, es," in capsys.readouterr().err
