@@ -321,7 +321,8 @@ class ResNet(BinaryNetwork):
                 if isinstance(layer, StreamNorm):
                     layer.freeze()
                 elif isinstance(layer, ExpertConv2d):
-                    layer.gate.freeze(area)
+                    if not layer.gate.frozen:
+                        layer.gate.freeze(area)
                     area //= layer.stride[0] ** 2
             except ValueError as error:
                 raise NetworkError(f"stages.{name}: {error}") from None

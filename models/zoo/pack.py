@@ -8,6 +8,8 @@ The file is a .npz archive without compression, so that the same network gives t
 * ``BLOCK.bn.threshold`` and ``BLOCK.bn.rising``: for each channel the integer ``t`` and a bit; a rising channel is +1
   where the accumulator is above ``t``, a falling one where it is not.
 * ``LAYER.gate.weight`` and ``LAYER.gate.bias``: the integers of a gate.
+* Of a residual network with a stream of integers, besides: the float32 numbers of its normalizations, factors and
+  slopes, which the export makes thresholds of, and of the layers with weights of 8 bits, under their names in torch.
 
 Integers have the smallest of the types int8, int16 and int32 that holds them all.
 """
@@ -32,6 +34,7 @@ from ..block import BinaryBlock
 from ..gate import ExpertGate
 from ..network import BinaryNetwork, NetworkError
 from ..networks import NETWORKS, build_network
+from ..stream import StreamNorm
 
 __all__ = ["FORMAT", "MAX_BYTES", "VERSION", "ZooError", "pack", "unpack"]
 
@@ -49,12 +52,13 @@ class ZooError(BitexpertError):
 
 @dataclass(frozen=True)
 class _Form:
-    """What an array of the file must be: signs packed 8 to a byte, or integers of some shape and range."""
+    """What an array of the file must be: signs packed 8 to a byte, integers of a range, or finite real numbers."""
 
     shape: tuple[int, ...]
     low: int = 0
     high: int = 0
     packed: bool = False
+    real: bool = False
 
     @classmethod
     def signs(cls, count: int) -> "_Form":
@@ -62,11 +66,15 @@ class _Form:
 
     def problem(self, array: Any) -> str:
         """What is wrong with an array; "" if nothing is."""
-        types = (np.dtype("uint8"),) if self.packed else _INTEGERS
+        types = _INTEGERS
+        if self.packed or self.real:
+            types = (np.dtype("uint8") if self.packed else np.dtype("float32"),)
         if not isinstance(array, np.ndarray) or array.dtype not in types:
             return f"it isn't an array of {' or '.join(map(str, types))}"
         if array.shape != self.shape:
             return f"its shape is {array.shape}, and the network needs {self.shape}"
+        if self.real:
+            return "" if np.isfinite(array).all() else "it has values that aren't finite"
         if not self.packed and not self.low <= int(array.min()) <= int(array.max()) <= self.high:
             return f"its values are from {array.min()} to {array.max()}, and must lie in {self.low}..{self.high}"
         if (array.astype(np.float32).astype(np.int64) != array).any():
@@ -86,6 +94,15 @@ def _gates(model: nn.Module) -> Iterator[tuple[str, ExpertGate]]:
     return ((name, m) for name, m in model.named_modules() if isinstance(m, ExpertGate))
 
 
+def _reals(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """What else the state holds, but for counts of batches and what tells that a layer is frozen."""
+    held = {f"{name}.weight" for name, _ in _weights(model)}
+    for name, part in [*((name, block.bn) for name, block in _blocks(model)), *_gates(model)]:
+        held |= set(part.state_dict(prefix=f"{name}."))
+    rest = ((key, value) for key, value in model.state_dict().items() if key not in held)
+    return ((key, value) for key, value in rest if value.is_floating_point())
+
+
 def _forms(model: nn.Module) -> dict[str, _Form]:
     """The arrays of a network's file, but the header; the network may lie on the meta device."""
     forms = {f"{name}.weight": _Form.signs(layer.weight.numel()) for name, layer in _weights(model)}
@@ -96,6 +113,7 @@ def _forms(model: nn.Module) -> dict[str, _Form]:
         peak = 2 ** (gate.bits - 1) - 1
         forms[f"{name}.weight"] = _Form(tuple(gate.weight_int.shape), -peak, peak)
         forms[f"{name}.bias"] = _Form(tuple(gate.bias_int.shape), 1 - 2**31, 2**31 - 1)
+    forms |= {key: _Form(tuple(value.shape), real=True) for key, value in _reals(model)}
     return forms
 
 
@@ -140,6 +158,7 @@ def pack(model: nn.Module) -> bytes:
         if not gate.frozen:
             raise ZooError(f"{key}: this gate is still real-valued; call model.freeze() before packing")
         arrays[f"{key}.weight"], arrays[f"{key}.bias"] = _small(gate.weight_int), _small(gate.bias_int)
+    arrays |= {key: value.detach().cpu().numpy() for key, value in _reals(model)}
     for key, form in _forms(model).items():
         if problem := form.problem(arrays[key]):
             raise ZooError(f"{key} can't be packed: {problem}; train again")
@@ -151,16 +170,17 @@ def pack(model: nn.Module) -> bytes:
 
 
 def _check_integers(model: nn.Module) -> None:
-    """Raise ZooError if a part of the network's state has no place in the file."""
-    held = {f"{name}.weight" for name, _ in _weights(model)}
-    for name, part in [*((name, block.bn) for name, block in _blocks(model)), *_gates(model)]:
-        held |= set(part.state_dict(prefix=f"{name}."))
-    for key in model.state_dict():
-        if key not in held:
-            raise ZooError(
-                f"{key}: a packed network is made of signs, thresholds and integer gates, and this is a real-valued "
-                "part; pack a network without them (vgg, cnv, es-eb-cnv)"
-            )
+    """Raise ZooError if a network isn't one of integers, or not frozen."""
+    if getattr(model.config, "stream", None) == "integer":
+        for name, part in model.named_modules():
+            if isinstance(part, StreamNorm) and not part.frozen:
+                raise ZooError(f"{name}: its slope isn't rounded for good; call model.freeze() before packing")
+        return
+    for key, _ in _reals(model):
+        raise ZooError(
+            f"{key}: a packed network is made of signs, thresholds and integer gates, and this is a real-valued "
+            "part; pack a network without them (vgg, cnv, es-eb-cnv, or a residual one with stream: integer)"
+        )
 
 
 def _pack_signs(name: str, signs: torch.Tensor, latent: torch.Tensor) -> NDArray[np.uint8]:
@@ -305,6 +325,11 @@ def _fill(model: nn.Module, arrays: Mapping[str, NDArray]) -> None:
         # only training looks at these; random numbers would make two readings of a file differ
         for parameter in gate.linear.parameters():
             parameter.zero_()
+    for key, value in _reals(model):
+        value.copy_(torch.from_numpy(arrays[key]))
+    for part in model.modules():
+        if isinstance(part, StreamNorm):
+            part.frozen_flag.fill_(True)
 
 
 def _signs(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> torch.Tensor:

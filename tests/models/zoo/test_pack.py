@@ -114,6 +114,55 @@ def test_a_preset_of_vgg():
         assert torch.equal(unpack(content, "x")(x), model(x))
 
 
+RESIDUALS = {
+    "Expert Binary Network": ("1111-0.25-2:1:1:1", {"experts": 3}),
+    "ResNet": ("es-resnet-20", {"blocks": (1, 1), "base_width": 4, "experts": 2, "gate": "sign"}),
+    "learned shortcuts": ("es-resnet-20", {"blocks": (1, 1), "base_width": 4, "shortcut": "conv"}),
+}
+
+
+def residual(name, config):
+    torch.manual_seed(2)
+    model = build_network(name, {"height": 16, "width": 16, "stem": "cifar", "stream": "integer", **config})
+    x = torch.randint(0, 256, (8, 3, 16, 16)).float()
+    with torch.no_grad():
+        for _ in range(10):
+            model(x)
+    return model, x
+
+
+@pytest.mark.parametrize(("name", "config"), RESIDUALS.values(), ids=RESIDUALS)
+def test_streams_of_integers(name, config):
+    model, x = residual(name, config)
+    content = pack(model.freeze())
+    again = unpack(content, "x")
+    assert pack(again) == content
+    assert pack(again.freeze()) == content  # nothing is left to freeze
+    with torch.no_grad():
+        assert len(model(x).unique()) > 5
+        assert torch.equal(again(x), model(x))
+
+
+def test_a_stream_that_is_not_frozen_is_refused():
+    model, _ = residual(*RESIDUALS["learned shortcuts"])
+    with pytest.raises(ZooError, match=r"stages.0.0.bn: its slope isn't rounded for good; call model.freeze\(\)"):
+        pack(model.eval())
+
+
+def test_real_numbers_that_are_not_finite_are_refused():
+    model, _ = residual(*RESIDUALS["Expert Binary Network"])
+    content = pack(model.freeze())
+    with np.load(io.BytesIO(content)) as archive:
+        key = next(k for k in archive if k.endswith("running_var"))
+        broken = np.full_like(archive[key], np.nan)
+    with pytest.raises(ZooError, match=f"the array '{key}' is wrong: it has values that aren't finite"):
+        unpack(rewritten(content, **{key.replace(".", "__"): broken}), "x")
+    with torch.no_grad():
+        model.get_buffer(key)[0] = float("inf")
+    with pytest.raises(ZooError, match=f"{key} can't be packed: it has values that aren't finite; train again"):
+        pack(model)
+
+
 def test_the_same_network_gives_the_same_bytes(network, content, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 2e9)
     assert pack(network) == content
