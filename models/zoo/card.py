@@ -13,6 +13,7 @@ from ..block import BinaryBlock
 from ..expert import ExpertConv2d
 from ..network import BinaryNetwork
 from ..networks import explain
+from ..sign_conv import SignConv2d
 from .pack import ZooError
 
 __all__ = ["Accuracy", "Card", "NetworkFacts", "TestSet", "card_text", "read_card"]
@@ -85,7 +86,7 @@ class NetworkFacts(_Strict):
         Height, width and channels of the image.
     classes : int
     experts, copies : list of int
-        Filter banks of each block, and copies that it makes of each map (Expanding-and-Shrinking).
+        Filter banks of each block or binary convolution, and its copies of each map (Expanding-and-Shrinking).
     bops, macs : int
         Multiply-accumulates of two bits, and those of which an operand has more bits; see `bitexpert.models.cost`.
     weight_bits : int
@@ -104,12 +105,15 @@ class NetworkFacts(_Strict):
 
     @classmethod
     def of(cls, model: BinaryNetwork) -> NetworkFacts:
-        """The facts of a network made of binary blocks."""
-        blocks = [m for m in model.modules() if isinstance(m, BinaryBlock)]
-        experts = [b.conv.gate.experts if isinstance(b.conv, ExpertConv2d) else 1 for b in blocks]
-        copies = [b.repeat for b in blocks]
+        """The facts of a network made of binary blocks, or of a residual one with a stream of integers."""
+        layers = [m for m in model.modules() if isinstance(m, BinaryBlock | SignConv2d)]
+        experts = [m.conv.gate.experts if isinstance(m.conv, ExpertConv2d) else 1 for m in layers]
         cost, config = model.cost().as_dict(), model.config
-        parts = [f"{len(blocks)} binary block{'s' * (len(blocks) > 1)} and a binary classifier"]
+        everywhere = getattr(config, "tau", 1) * getattr(config, "es_groups", 1)
+        copies = [m.repeat if isinstance(m, BinaryBlock) else everywhere for m in layers]
+        parts = [f"{len(layers)} binary block{'s' * (len(layers) > 1)} and a binary classifier"]
+        if getattr(config, "stream", None) == "integer":
+            parts = [f"{len(layers)} binary convolutions along a residual stream of integers"]
         if max(experts) > 1:
             parts.append(f"{sum(n > 1 for n in experts)} of them choose among up to {max(experts)} experts")
         if max(copies) > 1:

@@ -2,6 +2,7 @@ import datetime
 
 import pytest
 import yaml
+from bitexpert.models.networks import build_network
 from bitexpert.models.zoo import Accuracy, Card, NetworkFacts, TestSet, ZooError, card_text, read_card
 from flownets import vgg
 
@@ -42,6 +43,15 @@ def test_facts_are_those_of_the_network():
     assert "copied up to 2 times" in facts.summary
     plain = NetworkFacts.of(vgg({"blocks": [{"width": 4}]})).summary
     assert plain == "1 binary block and a binary classifier"
+
+
+def test_facts_of_a_residual_network():
+    settings = {"blocks": (1, 1), "base_width": 4, "stream": "integer", "gate": "sign", "experts": 3}
+    model = build_network("es-resnet-20", settings)
+    facts, cost = NetworkFacts.of(model), model.cost().as_dict()
+    assert (facts.experts, facts.copies, facts.classes) == ([3] * 4, [4] * 4, 10)
+    assert facts.weight_bits == cost["binary_parameters"]
+    assert facts.summary.startswith("4 binary convolutions along a residual stream of integers; 4 of them choose among")
 
 
 @pytest.mark.parametrize(
