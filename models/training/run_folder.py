@@ -44,6 +44,20 @@ class RunFolderError(BitexpertError):
     """The run folder can't be used; the message says what to do."""
 
 
+def _processor() -> str:
+    """The processor and the instructions that torch uses of it: in bfloat16 the accuracy depends on them."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _environment(data: Dataset, device: torch.device, world: int) -> dict[str, Any]:
     """What, beside the recipe, a run depended on."""
 
@@ -58,6 +72,7 @@ def _environment(data: Dataset, device: torch.device, world: int) -> dict[str, A
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: release(name) for name in packages},
+        "processor": _processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": world,
         **_images(data),

@@ -55,6 +55,7 @@ def test_run_folder(run):
     environment = json.loads((run.run_dir / "environment.json").read_text())
     assert environment["images"] == {"train": 1437, "held_out": 360}
     assert "sha256" in environment["data"]
+    assert environment["processor"].endswith(f", {torch.backends.cpu.get_cpu_capability()}")
 
 
 def test_curves_go_to_tensorboard(run):
