@@ -66,7 +66,7 @@ class _Form:
 
     def problem(self, array: Any) -> str:
         """What is wrong with an array; "" if nothing is."""
-        types = _INTEGERS
+        types: tuple[np.dtype, ...] = _INTEGERS
         if self.packed or self.real:
             types = (np.dtype("uint8") if self.packed else np.dtype("float32"),)
         if not isinstance(array, np.ndarray) or array.dtype not in types:
