@@ -7,6 +7,7 @@ for each frame. `interpret` runs programs with Python; ``sim.cycles`` compiles a
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,12 +43,12 @@ __all__ = [
 Work = Generator[Channel, None, int]
 
 
-class Instruction:
+class Instruction(ABC):
     """One of the classes below; their fields are channels, pipes, numbers and sequences of these."""
 
+    @abstractmethod
     def work(self, cycle: int, frame: int) -> Work:
         """Do it in a frame, from a local time on."""
-        raise NotImplementedError
 
 
 Program = Sequence[Instruction]
