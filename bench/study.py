@@ -20,6 +20,9 @@ from bitexpert.models.networks import network_cost
 from bitexpert.models.recipe import Recipe, save_recipe
 from study_recipes import STUDIES, Variant
 
+#: How much a teacher's scores count beside the labels.
+TEACHING = {"scores": 2.0, "temperature": 2.0}
+
 
 def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) -> None:
     """One training in a process of its own, unless it is finished."""
@@ -27,6 +30,11 @@ def _run(variant: Variant, seed: int, split: int, data: Path | None, out: Path) 
     if not (folder / "model.pt").exists():
         chosen = variant.recipe(seed)
         chosen["dataset"]["seed"] = split
+        if variant.teacher:
+            checkpoint = out / f"{variant.teacher}-1" / "model.pt"
+            if not checkpoint.exists():
+                raise SystemExit(f"{folder.name}: its teacher isn't there yet; run --only {variant.teacher} --seeds 1")
+            chosen["steps"][-1]["teacher"] = {"checkpoint": str(checkpoint.resolve()), **TEACHING}
         recipe = save_recipe(Recipe.model_validate(chosen), out / "recipes" / f"{folder.name}.yaml")
         command = [sys.executable, "-m", "bitexpert.flow.cli", "train", str(recipe), "-o", str(folder)]
         command += ["--accelerator", "cpu", *(["--data", str(data)] if data else [])]
@@ -95,10 +103,11 @@ def main() -> None:
     if unknown := sorted(set(args.only) - set(names)):
         parser.error(f"{args.study} has no variant {unknown[0]!r}; it has {', '.join(names)}")
     variants = [v for v in STUDIES[args.study] if not args.only or v.name in args.only]
-    # seed by seed, so that a study that is stopped early has whole rounds
-    jobs = [(variant, seed) for seed in args.seeds for variant in variants]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda job: _run(*job, args.split, args.data, args.out), jobs))
+    for taught in (False, True):  # teachers first
+        # seed by seed, so that a study that is stopped early has whole rounds
+        jobs = [(variant, seed) for seed in args.seeds for variant in variants if bool(variant.teacher) == taught]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda job: _run(*job, args.split, args.data, args.out), jobs))
     rows = [_row(v, finished) for v in STUDIES[args.study] if (finished := _finished(v, args.out))]
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(_markdown(rows))

@@ -47,6 +47,8 @@ class Variant:
         Epochs with experts in which their gates learn.
     network : tuple of str and dict, optional
         Name and settings of another network than a chain of layers.
+    teacher : str, optional
+        The variant whose network of seed 1 teaches in the last step; the study fills in where it lies.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Variant:
     start: str = "single"
     gate_epochs: int | None = 2
     network: tuple[str, dict[str, Any]] | None = None
+    teacher: str | None = None
 
     def _steps(self) -> list[dict[str, Any]]:
         base = {"optimizer": {"name": "adam", "learning_rate": 0.005}, **self.step}
@@ -112,9 +115,9 @@ _ES = {"tau": 2}
 _ES_G = {"tau": 2, "es_groups": 2}
 
 
-def _main_variants(data: Data) -> list[Variant]:
-    """What is compared at equal binary operations, and the baseline with the weights of four experts."""
-    return [
+def _main_variants(data: Data, *only: str) -> list[Variant]:
+    """What is compared at equal binary operations, and the baseline with the weights of four experts; or some of it."""
+    variants = [
         Variant("plain", "plain", data),
         Variant("es", "ES, tau = 2", data, block=_ES),
         Variant("es-g", "ES + G, tau = 2, g = 2", data, block=_ES_G),
@@ -122,6 +125,7 @@ def _main_variants(data: Data) -> list[Variant]:
         Variant("es-g-experts", "ES + G and 4 experts", data, block=_ES_G, later=_EXPERTS, start="shared"),
         Variant("wide", "plain, twice as wide", data, wider=2),
     ]
+    return [variant for variant in variants if not only or variant.name in only]
 
 
 def _detail_variants(data: Data) -> list[Variant]:
@@ -151,6 +155,21 @@ def _detail_variants(data: Data) -> list[Variant]:
             later=_EXPERTS,
             start="shared",
             step=polynomial,
+        ),
+    ]
+
+
+def _taught_variants(data: Data) -> list[Variant]:
+    """What scores of the wide network teach, which say more of each image than its label."""
+    return [
+        Variant("taught", "plain, taught by the wide network", data, teacher="wide"),
+        Variant(
+            "experts-taught",
+            "4 experts, taught by the wide network",
+            data,
+            later=_EXPERTS,
+            start="shared",
+            teacher="wide",
         ),
     ]
 
@@ -240,12 +259,19 @@ STUDIES = {
     "fashion-mnist": [*_main_variants(_FASHION), *_detail_variants(_FASHION)],
     "fashion-mnist-gates": _gate_variants(_FASHION),
     # the same networks, trained long enough for what experts add
-    "fashion-mnist-long": [
-        variant
-        for variant in _main_variants(replace(_FASHION, epochs=20))
-        if variant.name in ("plain", "es-g", "es-g-experts")
+    "fashion-mnist-long": _main_variants(replace(_FASHION, epochs=20), "plain", "es-g", "es-g-experts"),
+    # on images that are moved at random, which are harder to learn by heart; no test image is looked at
+    "fashion-mnist-moved": _main_variants(
+        replace(_FASHION, epochs=16, augment={"shift": 1}, held_out=0.1667), "plain", "es-g", "es-g-experts"
+    ),
+    "cifar-10": [*_main_variants(_CIFAR), *_detail_variants(_CIFAR), *_taught_variants(_CIFAR)],
+    # twice as long, on images that are moved
+    "cifar-10-long": [
+        replace(variant, gate_epochs=4)
+        for variant in _main_variants(
+            replace(_CIFAR, epochs=24, augment={"flip": True, "shift": 2}), "plain", "es-g", "experts", "es-g-experts"
+        )
     ],
-    "cifar-10": [*_main_variants(_CIFAR), *_detail_variants(_CIFAR)],
     "stream-ebresnet": _streams("ebresnet", structure="1111-0.25-2:2:2:2", stem="cifar", experts=1),
     "stream-resnet": _streams("es-resnet-20", blocks=[1, 1, 1], tau=2, es_groups=2),
 }

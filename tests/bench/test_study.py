@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from bitexpert.models.networks import network_cost
-from bitexpert.models.recipe import Recipe
+from bitexpert.models.recipe import Recipe, load_recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import study
@@ -58,6 +58,33 @@ def test_a_study_keeps_what_is_finished(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "| plain | 1, 2, 3 | 52.00 ± 1.00 | +0.00 |" in out
     assert "| ES + G, tau = 2, g = 2 | 4 | 54.00 | +2.00 |" in out
+
+
+def test_teachers_come_first(tmp_path, monkeypatch):
+    started = []
+
+    def fake(command, **_):
+        folder = Path(command[command.index("-o") + 1])
+        recipe = load_recipe(command[command.index("train") + 1])
+        teacher = recipe.steps[-1].teacher
+        if teacher is not None:
+            assert Path(teacher.checkpoint).exists()
+        started.append((folder.name, teacher is not None))
+        folder.mkdir()
+        (folder / "metrics.json").write_text(json.dumps({"accuracy": 0.5, "expert_usage": {}, "seconds": 2.0}))
+        (folder / "model.pt").write_text("")
+        return type("Done", (), {"returncode": 0, "stdout": "done", "stderr": ""})
+
+    monkeypatch.setattr(study.subprocess, "run", fake)
+    words = ["study", "cifar-10", "-o", str(tmp_path / "out"), "--seeds", "1", "2", "--only", "experts-taught"]
+    monkeypatch.setattr(study.sys, "argv", words)
+    with pytest.raises(SystemExit, match="its teacher isn't there yet; run --only wide --seeds 1"):
+        study.main()
+    assert not started
+    monkeypatch.setattr(study.sys, "argv", [*words, "wide"])
+    study.main()
+    names = ["wide-1", "wide-2", "experts-taught-1", "experts-taught-2"]
+    assert started == [(name, name.startswith("experts")) for name in names]
 
 
 def test_a_variant_that_is_not_there_is_named(monkeypatch, capsys):
