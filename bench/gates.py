@@ -10,6 +10,7 @@ margin      median distance of the largest logit from the second, in deviations 
 correlation mean magnitude of the correlation of two such logits; at 1 all lie on a line, and no more than two
             experts are told apart
 classes     information in nats that the choice carries about the class
+alike       share of the weights in which two experts have the same sign, on average over the pairs; 1/2 by chance
 """
 
 import argparse
@@ -27,7 +28,7 @@ from bitexpert.models.training.augment import pixels
 from numpy.typing import NDArray
 from torch import Tensor
 
-COLUMNS = ("used", "experts", "margin", "correlation", "classes")
+COLUMNS = ("used", "experts", "margin", "correlation", "classes", "alike")
 
 
 def logits_of(model: BinaryNetwork, images: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -69,6 +70,14 @@ def measure(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
+def alike(layer: ExpertConv2d) -> float:
+    """Mean share of weights of the same sign, over all pairs of experts."""
+    with torch.no_grad():
+        banks = layer.binary_weight().reshape(layer.gate.experts, -1).numpy()
+    first, second = np.triu_indices(len(banks), 1)
+    return float((banks[first] == banks[second]).mean())
+
+
 def look_at(run: Path) -> dict[str, dict[str, float]]:
     """Layer -> measures, of a run folder."""
     steps = sorted((run / "steps").glob("*.pt"), key=lambda path: int(path.stem))
@@ -76,7 +85,8 @@ def look_at(run: Path) -> dict[str, dict[str, float]]:
         raise SystemExit(f"{run}: no run folder with finished steps; make one with bitexpert train")
     images, labels = (np.load(run / f"heldout_{what}.npy") for what in ("inputs", "labels"))
     model = load_checkpoint(steps[-1])
-    return {name: measure(z, labels) for name, z in logits_of(model, images).items()}
+    layers = dict(model.experts())
+    return {name: measure(z, labels) | {"alike": alike(layers[name])} for name, z in logits_of(model, images).items()}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bitexpert.models.expert import ExpertConv2d
 from bitexpert.models.train import train
 from recipes import small_recipe, two_steps
 
@@ -31,6 +32,15 @@ def test_gates_whose_logits_lie_on_a_line():
     assert found["margin"] == 0
     assert found["correlation"] == pytest.approx(1)
     assert found["classes"] < 0.01
+
+
+def test_experts_that_are_alike():
+    layer = ExpertConv2d(4, 2, experts=3)
+    layer.copy_first_expert()
+    assert gates.alike(layer) == 1
+    with torch.no_grad():
+        layer.weight[:2] *= -1  # one of three against the two others
+    assert gates.alike(layer) == pytest.approx(1 / 3)
 
 
 def test_a_run_folder(tmp_path, capsys, monkeypatch):
