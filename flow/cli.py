@@ -73,7 +73,7 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="Folder with the data set; default: bundled, or downloaded.")
     ] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    accelerator: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in that folder.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -135,7 +135,7 @@ def check(
     if as_json:
         print_json({"exit_status": status, "networks": [r.as_dict() for r in results]})
     elif status == 2:
-        say("[bold red]nothing was checked[/]")
+        say("[bold red]nothing was checked[/]" + ("" if results else ": there are no networks in this zoo"))
     if status:
         raise typer.Exit(status)
 

@@ -24,6 +24,8 @@ from .quiet import quiet
 
 __all__ = ["ExportError", "export", "run_qonnx"]
 
+_FREEZE = "call model.freeze() before the export, or export the model.pt of a run folder, which is frozen"
+
 
 class ExportError(BitexpertError):
     """The network can't be exported, or the file doesn't compute the same; the message says where."""
@@ -34,7 +36,7 @@ def _check(model: nn.Module) -> None:
     gates = {id(layer.gate.linear) for layer in model.modules() if isinstance(layer, ExpertConv2d)}
     for name, layer in model.named_modules():
         if isinstance(layer, StreamNorm) and not layer.frozen:
-            raise ExportError(f"{name}: its slope isn't rounded for good; call model.freeze() before the export")
+            raise ExportError(f"{name}: its slope isn't rounded for good; {_FREEZE}")
         if not isinstance(layer, BinaryWeights):
             quantized = getattr(getattr(layer, "weight_quant", None), "is_quant_enabled", False)  # as Brevitas tells
             if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in gates and not quantized:
@@ -54,7 +56,7 @@ def _check(model: nn.Module) -> None:
         if not torch.isfinite(layer.weight).all() or not (layer.used_weight().abs() == 1).all():
             raise ExportError(f"{name}: its weights aren't all +1 or -1; the training has diverged, train again")
         if isinstance(layer, ExpertConv2d) and not layer.gate.frozen:
-            raise ExportError(f"{name}: its gate is still real-valued; call model.freeze() before the export")
+            raise ExportError(f"{name}: its gate is still real-valued; {_FREEZE}")
 
 
 def run_qonnx(model: Any, pixels: NDArray) -> NDArray[np.float32]:

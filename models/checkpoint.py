@@ -59,6 +59,8 @@ def save_checkpoint(model: nn.Module, path: str | Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise CheckpointError(f"{path}: this is a folder; give the network in it, as in {path / 'model.pt'}")
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file; train a network first, or correct the path")
     if path.stat().st_size == 0:

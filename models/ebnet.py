@@ -22,7 +22,10 @@ __all__ = ["Downsample", "EBResNet", "EBResNetConfig", "ExpertBlock", "ExpertUni
 
 _NOTATION = re.compile(r"([1-9]{4})-(\d{1,2}(?:\.\d+)?)-([1-9]\d*):([1-9]\d*):([1-9]\d*):([1-9]\d*)")
 #: What a wrong notation is answered with.
-NOTATION = "N0N1N2N3-E-G0:G1:G2:G3 (blocks of each stage, width expansion, groups of each stage), e.g. 1262-2-4:8:8:16"
+NOTATION = (
+    "N0N1N2N3-E-G0:G1:G2:G3 (blocks of each stage, 1 to 9; width expansion, below 100; groups of each stage, at least "
+    "1), e.g. 1262-2-4:8:8:16"
+)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ def build_network(name: str, config: dict[str, Any] | BaseModel | None = None) -
     settings = config.model_dump() if isinstance(config, BaseModel) else dict(config or {})
     if Structure.matches(name):
         name, settings = "ebresnet", {**settings, "structure": name}
+    elif name[:1].isdigit():
+        try:
+            Structure.parse(name)
+        except ValueError as error:
+            raise NetworkError(str(error)) from None
     elif name not in NETWORKS:
         raise NetworkError(f"network {name!r} is unknown; there are: {', '.join(sorted(NETWORKS))}; or {NOTATION}")
     config_class, model_class = NETWORKS[name]

@@ -2,10 +2,10 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import BitexpertError
 from .datasets import DATASETS
@@ -246,6 +246,11 @@ class StepConfig(_Strict):
         return self
 
 
+def _word(value: object) -> object:
+    """YAML reads a bare 32 as a number."""
+    return str(value) if isinstance(value, int) else value
+
+
 class TrainingConfig(_Strict):
     """What all steps share.
 
@@ -270,7 +275,7 @@ class TrainingConfig(_Strict):
     batch_size: int = Field(default=64, ge=2, le=65536)
     evaluate_every: int = Field(default=1, ge=1)
     augment: AugmentConfig = AugmentConfig()
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_word)] = "32"
     threads: int = Field(default=2, ge=1, le=256)
     workers: int = Field(default=0, ge=0, le=256)
 

@@ -27,9 +27,11 @@ from .training.measure import evaluate, expert_usage_by_class
 from .training.pictures import draw_curves, draw_experts
 from .training.progress import Bar
 from .training.run_folder import EXPERT_PICTURE, RunFolder
-from .training.trainer import Trainer
+from .training.trainer import Trainer, TrainingError
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["ACCELERATORS", "TrainResult", "load_images", "train"]
+
+ACCELERATORS = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ def _reproducible(seed: int, threads: int) -> Iterator[None]:
 
 def _fabric(precision: str, accelerator: str) -> Fabric:
     """One process, or the processes that torchrun has started."""
+    if accelerator not in ACCELERATORS:
+        raise TrainingError(f"the accelerator {accelerator!r} is unknown; use {', '.join(ACCELERATORS)}")
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("torch finds no CUDA device here; use the accelerator auto or cpu")
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     # gates have no part in a step that trains one expert
     strategy: Any = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
@@ -117,7 +123,20 @@ def _network(recipe: Recipe, data: Dataset) -> BinaryNetwork:
     return network
 
 
-def _load(recipe: Recipe, data: Path | None) -> Dataset:
+def load_images(recipe: Recipe, data: Path | None = None) -> Dataset:
+    """The images of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Path, optional
+        Where the data set lies; without it, it is downloaded, unless it is bundled.
+
+    Raises
+    ------
+    DataError
+        If the data set isn't there and can't be downloaded.
+    """
     wanted = recipe.dataset
     settings: dict[str, Any] = {}
     if DATASETS[wanted.name].height is None:  # the images get the size that the network takes
@@ -201,7 +220,7 @@ def train(
     DataError
         If the data set isn't there and can't be downloaded.
     TrainingError
-        If the training diverges.
+        If the accelerator isn't there, a teacher can't be used, or the training diverges.
 
     Notes
     -----
@@ -215,17 +234,18 @@ def train(
     unfinished = fabric.broadcast(fabric.is_global_zero and folder.check(recipe, overwrite=overwrite))
     with fabric.rank_zero_first(local=True):
         # one process of a machine downloads
-        images = _load(recipe, data)
+        images = load_images(recipe, data)
     if tuning is not None:
         images = hold_out(images, tuning, seed=recipe.dataset.seed)
     if unfinished:
         folder.check_images(images)
     with _reproducible(training.seed, training.threads):
         network = _network(recipe, images)
+        trainer = Trainer(fabric, recipe, images, network, folder)
+        trainer.check_teachers()
         state = fabric.broadcast(folder.load_state() if unfinished and fabric.is_global_zero else None)
         if fabric.is_global_zero and state is None:
             folder.begin(recipe, images, fabric.device, fabric.world_size)
-        trainer = Trainer(fabric, recipe, images, network, folder)
         with Bar(trainer.batches, progress and fabric.is_global_zero) as bar:
             trainer.train(state, bar)
         result = _finish(trainer, recipe, images, folder, started)

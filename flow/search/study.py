@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...models.train import load_images
 from ..lock import locked
 from ..quiet import quiet
 from .evaluate import evaluate as evaluate_here
@@ -101,11 +102,15 @@ def search(
     SearchError
         The specification, the folder or the workers can't be used; all trials failed (names the first reason); or
         no candidate is left that is not rejected.
+    DataError
+        The data set isn't there and can't be downloaded.
     """
     spec, folder = load_spec(spec), Path(folder)
     wanted = spec.trials if trials is None else trials
     if wanted < 1:
         raise SearchError(f"the number of trials must be at least 1, not {wanted}")
+    if spec.training is not None and workers_at is None and evaluate is evaluate_here:
+        load_images(spec.recipe, None if data is None else Path(data))  # else each trial would fail by them
     _make_folder(folder)
     with locked(folder), workers(workers_at, evaluate) as pool:
         study, storage = _open(folder, spec)
@@ -119,7 +124,10 @@ def search(
         write_table(folder / "trials.csv", records, spec)
         if not complete:
             reason = next((r.reason for r in records if r.state == "failed"), loop.last_rejection)
-            raise SearchError(f"all {len(records)} trials failed or were rejected; the first reason: {reason}")
+            raise SearchError(
+                f"all {len(records)} trials failed or were rejected; the first reason: {reason}. They count: once that"
+                " is mended, search into another folder, or for more --trials"
+            )
         recipes = write_results(folder, records, spec)
         if loop.exhausted:
             raise SearchError(

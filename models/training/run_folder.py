@@ -110,7 +110,7 @@ class RunFolder:
         return self.path / "steps" / f"{number}.pt"
 
     def check(self, recipe: Recipe, *, overwrite: bool) -> bool:
-        """See whether a run may be made here; nothing is written but the folder itself.
+        """See whether a run may be made here; nothing is written.
 
         Parameters
         ----------
@@ -126,15 +126,11 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If it is a file, can't be made, or holds something else than an unfinished run of this recipe.
+            If it is a file, or holds something else than an unfinished run of this recipe.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file; choose a folder")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(f"cannot make {self.path}: {error.strerror or error}") from error
-        if overwrite or not any(self.path.iterdir()):
+        if overwrite or not self.path.exists() or not any(self.path.iterdir()):
             return False
         if self.unfinished(recipe):
             return True
@@ -169,7 +165,17 @@ class RunFolder:
                 )
 
     def begin(self, recipe: Recipe, data: Dataset, device: torch.device, world: int) -> None:
-        """Remove an earlier run, and write what is known before the training."""
+        """Remove an earlier run, and write what is known before the training.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder can't be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"cannot make {self.path}: {error.strerror or error}") from error
         self._clear()
         save_recipe(recipe, self.path / "recipe.yaml")
         self._text("environment.json", json.dumps(_environment(data, device, world), indent=2) + "\n")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import BitexpertError
 from ..binary import use_real_weights
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from ..datasets import Dataset
 from ..network import BinaryNetwork
 from ..quant import clip_latent_weights, use_real_activations, use_surrogate
@@ -120,16 +120,42 @@ class Trainer:
         device = self.fabric.device
         return pixels(self.data.train_x[rows]).to(device), torch.from_numpy(self.data.train_y[rows]).to(device)
 
-    def _teacher(self, config: TeacherConfig) -> Teacher:
-        steps = {step.name: number for number, step in enumerate(self.recipe.steps)}
-        if config.checkpoint is not None:
-            network: Any = load_checkpoint(config.checkpoint)
-        else:
-            number = steps[cast(str, config.step)]
-            network = load_checkpoint(self.folder.step_file(number))
-            _use(network, self.recipe.steps[number])
+    def check_teachers(self) -> None:
+        """See, before anything is trained, that all teachers from other runs can be used.
+
+        Raises
+        ------
+        TrainingError
+            Names the step whose teacher can't.
+        """
+        for step in self.recipe.steps:
+            if step.teacher is not None and step.teacher.checkpoint is not None:
+                self._other_run(step.name, step.teacher.checkpoint)
+
+    def _other_run(self, step: str, checkpoint: str) -> BinaryNetwork:
+        """The teacher of a step from another run."""
+        place = f"teacher.checkpoint of step {step!r}"
+        try:
+            network = load_checkpoint(checkpoint)
+        except CheckpointError as error:
+            raise TrainingError(f"{place}: {error}") from error
         if not isinstance(network, BinaryNetwork) or len(network.config.class_names) != len(self.data.class_names):
-            raise TrainingError(f"the teacher {config.checkpoint or config.step} has other classes than the data")
+            raise TrainingError(f"{place}: {checkpoint} has other classes than the data; give a network for these")
+        shape = network.config.height, network.config.width, network.config.channels
+        if shape != self.data.train_x.shape[1:]:
+            raise TrainingError(
+                f"{place}: {checkpoint} is for images (height, width, channels) of {shape}, but the data's are "
+                f"{self.data.train_x.shape[1:]}"
+            )
+        return network
+
+    def _teacher(self, step: StepConfig, config: TeacherConfig) -> Teacher:
+        if config.checkpoint is not None:
+            network = self._other_run(step.name, config.checkpoint)
+        else:
+            number = [earlier.name for earlier in self.recipe.steps].index(cast(str, config.step))
+            network = cast(BinaryNetwork, load_checkpoint(self.folder.step_file(number)))
+            _use(network, self.recipe.steps[number])
         network = network.to(self.fabric.device)
         images, labels = self._some()
         with torch.no_grad():
@@ -146,7 +172,7 @@ class Trainer:
             if step.normalize_gates:
                 self.network.normalize_gates(self._some()[0])
         self.task.step = step
-        self.task.teacher = None if step.teacher is None else self._teacher(step.teacher)
+        self.task.teacher = None if step.teacher is None else self._teacher(step, step.teacher)
         raw = make_optimizer(self.task, step.optimizer)
         optimizer: Any = self.fabric.setup_optimizers(raw)
         schedule = make_schedule(raw, step.schedule, step.epochs, self._batches(number, 0).count)

@@ -124,6 +124,7 @@ def test_bad_checkpoints(refused, tiny, tmp_path):
     (tmp_path / "empty.pt").write_bytes(b"")
     for name, message in [
         ("none.pt", "there is no such file; train a network first"),
+        (".", "this is a folder; give the network in it, as in"),
         ("empty.pt", "the file is empty; train again"),
         ("short.pt", "not a checkpoint, or it is truncated"),
         ("newer.pt", "format version 99, but this bitexpert reads version 1; train again"),
@@ -323,7 +324,7 @@ def test_cost_of_a_network(run, refused, monkeypatch):
     assert rows["total"][1:] == ["57,906,176", "1,555,200", "142,592", "1,546,688", "13,934"]
     assert rows["BOPs"][1] == "5.791e+07"
     assert "there are: bireal-18, " in refused("cost", "alexnet")
-    assert "'126-2-4:8:8:16' is unknown; " in refused("cost", "126-2-4:8:8:16")
+    assert "'126-2-4:8:8:16' is not of the form N0N1N2N3-E-" in refused("cost", "126-2-4:8:8:16")
 
 
 def test_demo_refuses_a_folder_that_is_not_its_own(refused, tmp_path):

@@ -204,7 +204,7 @@ def test_missing_data_is_told(own, command):
     assert status == 2
     assert "not checked  small-one: " in out
     assert "'noise' is unknown" in out
-    assert "nothing was checked" in out
+    assert "nothing was checked\n" in out
     for end in (".npz", ".yaml"):
         shutil.copy(SHIPPED / f"digits{end}", own)
     status, out, _ = command("zoo", "check", "--zoo", own, "--json")

@@ -41,8 +41,15 @@ def test_wrong_notation(text):
         Structure.parse(text)
     with pytest.raises(NetworkError, match=r"structure: .* is not of the form"):
         build_network("ebresnet", {"structure": text})
-    with pytest.raises(NetworkError, match=r"is unknown; there are: .*; or N0N1N2N3-E-"):
+    # as a network's name, what begins with a digit is meant as the notation
+    words = "is not of the form" if text else "is unknown; there are: .*; or"
+    with pytest.raises(NetworkError, match=f"{words} N0N1N2N3-E-"):
         build_network(text)
+
+
+def test_a_name_of_the_form_whose_numbers_cannot_be():
+    with pytest.raises(NetworkError, match="leaves no channels; its width expansion has to be at least 1/64"):
+        build_network("1262-0-4:8:8:16")
 
 
 def test_the_final_network():

@@ -65,3 +65,12 @@ def test_parts_that_are_used_several_times(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("x-adam: &adam {learning_rate: 0.25}\nname: x\nsteps: [{name: a, epochs: 1, optimizer: *adam}]\n")
     assert load_recipe(path).steps[0].optimizer.learning_rate == 0.25
+
+
+def test_a_bare_32_is_a_precision(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("name: x\ntraining: {precision: 32}\nsteps: [{name: a, epochs: 1}]\n")
+    assert load_recipe(path).training.precision == "32"
+    path.write_text("name: x\ntraining: {precision: 64}\nsteps: [{name: a, epochs: 1}]\n")
+    with pytest.raises(RecipeError, match=r"training.precision: .*'32', 'bf16-mixed' or '16-mixed' \(found '64'\)"):
+        load_recipe(path)

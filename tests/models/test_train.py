@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from bitexpert.models.checkpoint import load_checkpoint
+from bitexpert.models.checkpoint import load_checkpoint, save_checkpoint
 from bitexpert.models.datasets import load_dataset
 from bitexpert.models.expert import ExpertConv2d
 from bitexpert.models.gate import ExpertGate
-from bitexpert.models.networks import NetworkError
+from bitexpert.models.networks import NetworkError, build_network
 from bitexpert.models.recipe import Recipe, load_recipe, save_recipe
 from bitexpert.models.train import train
 from bitexpert.models.training import trainer
@@ -322,4 +322,33 @@ def test_a_network_that_does_not_fit_the_data_leaves_no_files(tmp_path, config, 
     recipe = Recipe.model_validate({"name": "x", "network": {"config": config}, "steps": steps})
     with pytest.raises(NetworkError, match=words):
         train(recipe, tmp_path / "run", progress=False)
-    assert not list((tmp_path / "run").iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "words"),
+    [("tpu", "'tpu' is unknown; use auto, cpu, cuda"), ("CPU", "unknown"), ("cuda", "no CUDA device here")],
+)
+def test_an_accelerator_that_is_not_there_is_told_of_before_anything_is_made(tmp_path, monkeypatch, accelerator, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=words):
+        train(small_recipe(), tmp_path / "run", progress=False, accelerator=accelerator)
+    assert not (tmp_path / "run").exists()
+
+
+def test_teachers_of_other_runs_are_looked_at_before_anything_is_trained(tmp_path):
+    def taught_by(checkpoint):
+        steps = two_steps(1, 1)
+        return small_recipe(steps=[*steps[:-1], {**steps[-1], "teacher": {"checkpoint": str(checkpoint)}}])
+
+    with pytest.raises(TrainingError, match=r"teacher.checkpoint of step 'all experts': .*nope.pt: there is no such"):
+        train(taught_by(tmp_path / "nope.pt"), tmp_path / "run", progress=False)
+    blocks = {"blocks": [{"width": 4}]}
+    for name, config, words in (
+        ("classes", {"class_names": ["a", "b"]}, "has other classes than the data"),
+        ("shape", {"height": 9}, r"is for images .* of \(9, 8, 1\), but the data's are \(8, 8, 1\)"),
+    ):
+        file = save_checkpoint(build_network("vgg", blocks | config), tmp_path / f"{name}.pt")
+        with pytest.raises(TrainingError, match=words):
+            train(taught_by(file), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

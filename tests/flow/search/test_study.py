@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from bitexpert.flow.lock import BusyError, locked
 from bitexpert.flow.search import SearchError, search, study
-from bitexpert.models.recipe import load_recipe
+from bitexpert.models.datasets import DataError
+from bitexpert.models.recipe import Recipe, load_recipe, save_recipe
 from searchspecs import STEPS, figures, spec
 
 
@@ -242,3 +243,13 @@ def test_folders_that_cannot_be_used(tmp_path):
     sqlite3.connect(tmp_path / "foreign" / "study.db").execute("create table trials (a int)").connection.close()
     with pytest.raises(SearchError, match=r"study\.db can't be used"):
         search(spec(trials=2), tmp_path / "foreign", evaluate=figures)
+
+
+def test_missing_data_ends_a_search_before_its_first_trial(tmp_path):
+    recipe = load_recipe("digits").model_dump(mode="json")
+    recipe["dataset"] |= {"name": "mnist"}
+    file = save_recipe(Recipe.model_validate(recipe), tmp_path / "mnist.yaml")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match="MNIST"):
+        search(spec(recipe=str(file)), tmp_path / "found", data=tmp_path / "data")
+    assert not (tmp_path / "found").exists()
