@@ -78,13 +78,18 @@ def alike(layer: ExpertConv2d) -> float:
     return float((banks[first] == banks[second]).mean())
 
 
-def look_at(run: Path) -> dict[str, dict[str, float]]:
-    """Layer -> measures, of a run folder."""
+def unfrozen_network(run: Path) -> BinaryNetwork:
+    """The network of a run folder as its last step left it."""
     steps = sorted((run / "steps").glob("*.pt"), key=lambda path: int(path.stem))
     if not steps:
         raise SystemExit(f"{run}: no run folder with finished steps; make one with bitexpert train")
+    return load_checkpoint(steps[-1])
+
+
+def look_at(run: Path) -> dict[str, dict[str, float]]:
+    """Layer -> measures, of a run folder."""
+    model = unfrozen_network(run)
     images, labels = (np.load(run / f"heldout_{what}.npy") for what in ("inputs", "labels"))
-    model = load_checkpoint(steps[-1])
     layers = dict(model.experts())
     return {name: measure(z, labels) | {"alike": alike(layers[name])} for name, z in logits_of(model, images).items()}
 

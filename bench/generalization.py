@@ -7,18 +7,21 @@ images, taken as they are, and on its held-out images: accuracy, and cross-entro
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bitexpert.models.checkpoint import load_checkpoint
-from bitexpert.models.datasets import load_dataset
 from bitexpert.models.recipe import load_recipe
+from bitexpert.models.train import load_images
 from bitexpert.models.training.augment import pixels
 from bitexpert.models.training.losses import calibrated_scale
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from gates import unfrozen_network
 
 IMAGES = 10_000
 
@@ -38,13 +41,9 @@ def scores_of(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:
 
 def look_at(run: Path, data: Path | None) -> dict[str, tuple[float, float]]:
     """`measure` on training images and on held-out ones."""
-    steps = sorted((run / "steps").glob("*.pt"), key=lambda path: int(path.stem))
-    if not steps:
-        raise SystemExit(f"{run}: no run folder with finished steps; make one with bitexpert train")
-    wanted = load_recipe(run / "recipe.yaml").dataset
-    images = load_dataset(wanted.name, data=data, seed=wanted.seed, held_out=wanted.held_out)
+    model = unfrozen_network(run)
+    images = load_images(load_recipe(run / "recipe.yaml"), data)
     some = np.sort(np.random.default_rng(0).permutation(len(images.train_y))[:IMAGES])
-    model = load_checkpoint(steps[-1])
     parts = {"training": (images.train_x[some], images.train_y[some]), "held-out": (images.test_x, images.test_y)}
     return {name: measure(scores_of(model, x), torch.from_numpy(y)) for name, (x, y) in parts.items()}
 
