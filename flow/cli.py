@@ -20,12 +20,10 @@ from rich.markup import escape
 
 from .. import __version__
 from ..errors import BitexpertError
-from . import cli_search
 from .cli_deploy import deploy
+from .cli_search import search
 from .cli_zoo import zoo
-from .terminal import Json, console, errors
-from .terminal import print_json as _print_json
-from .terminal import say as _say
+from .terminal import Json, console, errors, print_json, say
 
 __all__ = ["app", "main"]
 
@@ -48,7 +46,7 @@ app.command()(deploy)
 def _on_step(quiet: bool):
     def show(name: str, number: int, count: int, runs: bool) -> None:
         what = "Running step" if runs else "Step is up to date"
-        _say(f"{what}: {name} \\[{number}/{count}]", quiet)
+        say(f"{what}: {name} \\[{number}/{count}]", quiet)
 
     return show
 
@@ -84,10 +82,10 @@ def train(
     if os.environ.get("RANK", "0") != "0":  # torchrun's first process speaks for all
         return
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         seconds, file = f"{result['seconds']:.0f} s", escape(str(out / "model.pt"))
-        _say(f"held-out accuracy {result['accuracy']:.2%} after {seconds}: {file}")
+        say(f"held-out accuracy {result['accuracy']:.2%} after {seconds}: {file}")
 
 
 @app.command()
@@ -102,9 +100,9 @@ def export(
     path = api.export(checkpoint, out)
     size = path.stat().st_size
     if as_json:
-        _print_json({"model": str(path), "bytes": size})
+        print_json({"model": str(path), "bytes": size})
     else:
-        _say(f"exported {escape(str(path))} ({size / 1024:.0f} KiB); qonnx computes the same scores as torch")
+        say(f"exported {escape(str(path))} ({size / 1024:.0f} KiB); qonnx computes the same scores as torch")
 
 
 @app.command()
@@ -140,10 +138,10 @@ def build(
     result = api.build(model, out, settings, on_step=_on_step(as_json))
     performance = json.loads((out / "report" / "estimate_network_performance.json").read_text())
     if as_json:
-        _print_json({"folder": str(out), "seconds": result.steps, "performance": performance})
+        print_json({"folder": str(out), "seconds": result.steps, "performance": performance})
         return
     folder = escape(str(out))
-    _say(
+    say(
         f"{folder}: about {performance['estimated_throughput_fps']:,.0f} frames/s at"
         f" {performance['clock_mhz']:g} MHz (estimate). Next: bitexpert simulate {folder}"
     )
@@ -170,12 +168,12 @@ def simulate(
         rungs=rungs.split(",") if rungs else None,
         samples=samples,
         labels=labels,
-        on_rung=None if as_json else (lambda result: _say(rung_line(result))),
+        on_rung=None if as_json else (lambda result: say(rung_line(result))),
     )
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
-        _say(simulation_summary(report))
+        say(simulation_summary(report))
     if report.mismatches:
         raise typer.Exit(1)
 
@@ -191,11 +189,11 @@ def report(
 
     data = api.report(folder)
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for table in report_tables(data):
         console.print(table)
-    _say(f"picture: {escape(str(folder / 'report' / 'accelerator.svg'))}")
+    say(f"picture: {escape(str(folder / 'report' / 'accelerator.svg'))}")
 
 
 @app.command()
@@ -210,14 +208,14 @@ def synth(
     from . import api
     from .present import synthesis_tables
 
-    _say("Synthesis; the first on a machine takes minutes more, because the tools are compiled", as_json)
+    say("Synthesis; the first on a machine takes minutes more, because the tools are compiled", as_json)
     data = api.synth(folder, device)
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for part in synthesis_tables(data):
         console.print(part, soft_wrap=isinstance(part, str))
-    _say(f"netlist and logs: {escape(str(folder / 'synth' / data['device']))}")
+    say(f"netlist and logs: {escape(str(folder / 'synth' / data['device']))}")
 
 
 @app.command()
@@ -235,7 +233,7 @@ def doctor(
     findings = examine()
     complete = all(f.found for f in findings if f.required)
     if as_json:
-        _print_json({"complete": complete, "findings": [f.as_dict() for f in findings]})
+        print_json({"complete": complete, "findings": [f.as_dict() for f in findings]})
     else:
         console.print(doctor_table(findings))
     if not complete:
@@ -248,7 +246,7 @@ def _doctor_model(model: Path, as_json: bool) -> None:
 
     found = inspect(model)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         for part in model_tables(found):
             console.print(part, soft_wrap=isinstance(part, str))
@@ -269,7 +267,7 @@ def cost(
 
     data = api.cost(network)
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for part in cost_tables(data):
         console.print(part, soft_wrap=isinstance(part, str))
@@ -289,12 +287,12 @@ def demo(
         out,
         fresh=fresh,
         quiet=as_json,
-        say=lambda text: _say(escape(text), as_json),
+        say=lambda text: say(escape(text), as_json),
         on_step=_on_step(as_json),
-        on_rung=lambda rung: _say(rung_line(rung), as_json),
+        on_rung=lambda rung: say(rung_line(rung), as_json),
     )
     if as_json:
-        _print_json(result.as_dict())
+        print_json(result.as_dict())
     else:
         for part in demo_summary(result):
             console.print(part, soft_wrap=isinstance(part, str))
@@ -302,7 +300,7 @@ def demo(
         raise typer.Exit(1)
 
 
-cli_search.register(app, _say, _print_json, errors)
+app.command()(search)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -317,7 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         line = " ".join(message.split())
         if as_json:
-            _print_json({"error": line, "exit_status": status})
+            print_json({"error": line, "exit_status": status})
         errors.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
         return status
 

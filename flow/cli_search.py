@@ -2,78 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .terminal import Json, errors, print_json, say
 
 if TYPE_CHECKING:
     from .search import SearchResult, TrialRecord
     from .search.study import OnTrial
 
-__all__ = ["register"]
+__all__ = ["search"]
 
 # How figures are written.
 FORMATS = {"accuracy": "{:.2%} right", "bops": "{:,.0f} BOPs", "luts": "{:,.0f} LUTs", "bram18": "{:.0f} BRAM18"}
 FORMATS["fps"] = "{:,.0f} frames/s"
 
 
-def register(
-    app: typer.Typer, say: Callable[[str, bool], None], print_json: Callable[[Any], None], terminal: Console
+def search(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="What is searched, and how (YAML).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder; an earlier search there goes on.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Candidates to evaluate in all; default: as SPEC says.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers evaluate, e.g. tcp://host:8786.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where candidates are trained.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Add the command to the command line.
+    """Search for networks at equal operations, by accuracy and by what they cost on a board."""
+    from . import api
 
-    Parameters
-    ----------
-    app : Typer
-    say : callable
-        Prints a line of markup, unless its second argument is true.
-    print_json : callable
-    terminal : Console
-        On stderr; gets the progress bar.
-    """
-
-    @app.command()
-    def search(
-        spec: Annotated[Path, typer.Argument(metavar="SPEC", help="What is searched, and how (YAML).")],
-        out: Annotated[Path, typer.Option("-o", "--out", help="Folder; an earlier search there goes on.")],
-        trials: Annotated[
-            int | None, typer.Option(min=1, help="Candidates to evaluate in all; default: as SPEC says.")
-        ] = None,
-        workers: Annotated[
-            str | None, typer.Option(help="Dask scheduler whose workers evaluate, e.g. tcp://host:8786.")
-        ] = None,
-        data: Annotated[Path | None, typer.Option(help="Folder of the data set, where candidates are trained.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    ) -> None:
-        """Search for networks at equal operations, by accuracy and by what they cost on a board."""
-        from . import api
-
-        with _progress(terminal, say, as_json) as on_trial:
-            result = api.search(spec, out, trials=trials, workers=workers, data=data, on_trial=on_trial)
-        if as_json:
-            print_json(result.as_dict())
-            return
-        for line in _summary(result):
-            say(line, False)
+    with _progress(as_json) as on_trial:
+        result = api.search(spec, out, trials=trials, workers=workers, data=data, on_trial=on_trial)
+    if as_json:
+        print_json(result.as_dict())
+        return
+    for line in _summary(result):
+        say(line)
 
 
 @contextmanager
-def _progress(terminal: Console, say: Callable[[str, bool], None], silent: bool) -> Iterator[OnTrial | None]:
+def _progress(silent: bool) -> Iterator[OnTrial | None]:
     """A bar on a terminal, a line for each trial elsewhere, nothing when silent."""
     if silent:
         yield None
         return
-    if not terminal.is_terminal:
-        yield lambda record, done, wanted: say(f"{_line(record)} \\[{done}/{wanted}]", False)
+    if not errors.is_terminal:
+        yield lambda record, done, wanted: say(f"{_line(record)} \\[{done}/{wanted}]")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=terminal, redirect_stdout=False) as bar:
+    with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=errors, redirect_stdout=False) as bar:
         task = bar.add_task("searching", total=None)
 
         def show(record: TrialRecord, done: int, wanted: int) -> None:

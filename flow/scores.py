@@ -91,7 +91,8 @@ class OutputForm:
             return rows.astype(np.int64)
         steps = (rows - self.bias) / self.scale
         found = np.rint(steps)
-        wrong = ~(np.abs(steps - found) <= 0.05)  # not a number is wrong, too
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(steps - found) <= 0.05)  # what is infinite or not a number is wrong, too
         if wrong.any():
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             scale = np.broadcast_to(self.scale, rows.shape[1:])[place[1]]

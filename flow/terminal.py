@@ -17,7 +17,7 @@ WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
 console = Console(width=WIDTH, emoji=False, highlight=False)
 errors = Console(stderr=True, emoji=False, highlight=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 def print_json(data: Any) -> None:

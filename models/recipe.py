@@ -241,6 +241,9 @@ class StepConfig(_Strict):
             raise ValueError(
                 "expand, normalize_gates, gate_epochs, share and balance need gates that choose: set experts to 'all'"
             )
+        for key, at in [("warmup", self.schedule.warmup), *(("milestones", m) for m in self.schedule.milestones)]:
+            if at > self.epochs > 0:
+                raise ValueError(f"schedule.{key}: {at:g} is beyond the step's {self.epochs} epochs")
         if self.loss == "squared_hinge" and self.label_smoothing:
             raise ValueError("label_smoothing belongs to the loss 'cross_entropy'")
         return self

@@ -45,8 +45,9 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
         axis.grid(alpha=0.3)
         for i in starts:
             axis.axvline(i + 0.5, color="gray", linewidth=0.8, linestyle=":")
-            place = {"transform": axis.get_xaxis_transform(), "rotation": 90, "fontsize": 7, "color": "gray"}
-            axis.text(i + 0.6, 0.98, rows[i]["step"], va="top", ha="left", **place)
+            # above the axes, where no curve runs
+            place = {"transform": axis.get_xaxis_transform(), "rotation": 30, "fontsize": 7, "color": "gray"}
+            axis.text(i + 0.5, 1.02, rows[i]["step"], va="bottom", ha="left", rotation_mode="anchor", **place)
     write_atomically(path, partial(figure.savefig, dpi=120))
 
 

@@ -38,6 +38,14 @@ def test_digits_recipe_spells_out_the_default_network():
             "milestones must rise",
         ),
         (
+            "name: x\nsteps: [{name: a, epochs: 5, schedule: {kind: multistep, milestones: [3, 6]}}]\n",
+            "steps.0: schedule.milestones: 6 is beyond the step's 5 epochs",
+        ),
+        (
+            "name: x\nsteps: [{name: a, epochs: 5, schedule: {warmup: 5.5}}]\n",
+            "steps.0: schedule.warmup: 5.5 is beyond the step's 5 epochs",
+        ),
+        (
             "name: x\nsteps: [{name: a, epochs: 1, loss: squared_hinge, label_smoothing: 0.1}]\n",
             "label_smoothing belongs to the loss",
         ),

@@ -63,7 +63,7 @@ def test_a_teacher_is_its_own_best_student_and_gets_no_gradient():
     for stage in model.stage_modules()[1:]:
         stage.register_forward_hook(lambda _m, _i, out: stages.append(out.pre))
     scores = model(x) * 0.1
-    assert float(teacher.loss(x, scores, stages)) == pytest.approx(0, abs=1e-6)
+    assert teacher.loss(x, scores, stages).item() == pytest.approx(0, abs=1e-6)
     other = teacher.loss(x, scores.flip(1), stages)
     assert other > 1e-3
     other.backward()
@@ -80,10 +80,10 @@ def test_the_whole_loss_has_all_parts():
     loss, whole = task(x, target)
     assert loss == whole
     task.step = StepConfig(name="x", epochs=1, balance=0.5)
-    assert float(task(x, target)[1] - loss) == pytest.approx(0.5 * float(balance(task.network)), rel=1e-3)
+    assert (task(x, target)[1] - loss).item() == pytest.approx(0.5 * float(balance(task.network)), rel=1e-3)
     task.teacher = Teacher(network(), TeacherConfig(step="x"), 1.0)
     assert task(x, target)[1] > whole
-    assert np.isfinite(float(task(x, target)[1]))
+    assert np.isfinite(task(x, target)[1].item())
 
 
 def test_the_learned_scale_starts_so_that_scores_are_about_one():
