@@ -1,5 +1,6 @@
 """Networks by name: the registry, and the paper's notation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -48,10 +49,31 @@ NETWORKS: dict[str, tuple[type[ImageConfig], type[BinaryNetwork]]] = {
 }
 
 
-def explain(error: ValidationError) -> str:
-    """One line of text for pydantic's first complaint: the key, what is wrong, what to do."""
+def _written(place: tuple[str | int, ...], raw: Any) -> tuple[str | int, ...]:
+    """The place as somebody wrote it: without pydantic's names for the members of unions, which aren't in the input."""
+    found: list[str | int] = []
+    for part in place:
+        if isinstance(part, int) or (isinstance(raw, Mapping) and part in raw):
+            found.append(part)
+            raw = raw[part]
+    return tuple(found)
+
+
+def explain(error: ValidationError, raw: Mapping[str, Any] | None = None) -> str:
+    """One line of text for pydantic's first complaint: the key, what is wrong, what to do.
+
+    Parameters
+    ----------
+    error : ValidationError
+    raw : mapping, optional
+        What was validated, where it has unions of several kinds.
+    """
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    place = first["loc"]
+    if raw is not None:
+        missing = place[-1:] if first["type"] == "missing" else ()
+        place = _written(place, raw) + missing
+    key = ".".join(map(str, place)) or "(top level)"
     text = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         text = "this key is unknown; remove it or correct its spelling"

@@ -153,24 +153,25 @@ class SearchSpec(Strict):
         if "accuracy" not in self.objectives and self.training is not None:
             raise ValueError("training is for the objective 'accuracy'; add that to the objectives, or remove training")
         wanted = [name for name in self.objectives if name in HARDWARE_FIGURES]
+        image_settings(self.recipe.network)
         if isinstance(self.space, EbresnetSpace):
-            if wanted or self.hardware:
+            network = self.recipe.network
+            if network.name != "ebresnet":
                 raise ValueError(
-                    "a residual network (ebresnet) has no hardware estimates; use the objectives accuracy and bops, and"
-                    " remove hardware"
-                )
-            if self.recipe.network.name != "ebresnet":
-                raise ValueError(
-                    f"the space is of ebresnet, the recipe's network is {self.recipe.network.name}; give a recipe with"
+                    f"the space is of ebresnet, the recipe's network is {network.name}; give a recipe with"
                     " an ebresnet, whose stem and other settings are kept"
                 )
-        elif wanted and self.hardware is None:
+            if (wanted or self.hardware) and network.config.get("stream") != "integer":
+                raise ValueError(
+                    "a residual network whose stream is real has no hardware estimates; set `stream: integer` in the"
+                    " recipe's network, or use the objectives accuracy and bops, and remove hardware"
+                )
+        if wanted and self.hardware is None:
             raise ValueError(
                 f"the objective '{wanted[0]}' needs a board; add `hardware: {{board: {HardwareSettings().board}}}`"
             )
         if self.hardware and self.hardware.target_fps is not None and "fps" in self.objectives:
             raise ValueError("fps is an objective, and hardware.target_fps sets it; remove one of them")
-        image_settings(self.recipe.network)
         return self
 
 
@@ -201,7 +202,7 @@ def load_spec(spec: str | Path | Mapping[str, Any] | SearchSpec) -> SearchSpec:
     try:
         return SearchSpec.model_validate(raw)
     except ValidationError as error:
-        raise SearchError(f"{place}: {explain(error)}") from None
+        raise SearchError(f"{place}: {explain(error, raw)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

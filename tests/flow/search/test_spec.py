@@ -15,6 +15,12 @@ def test_the_example_is_valid():
     assert found.objectives == ("accuracy", "luts")
 
 
+def test_the_example_of_residual_networks_is_valid():
+    found = load_spec(EXAMPLES / "search_ebnet.yaml")
+    assert found.space.network == found.recipe.network.name == "ebresnet"
+    assert found.hardware.target_fps == 1000
+
+
 def test_a_recipe_by_name_by_path_and_inline(tmp_path):
     save_recipe(load_recipe("digits"), tmp_path / "mine.yaml")
     specs = [spec(recipe=recipe) for recipe in ("digits", "mine.yaml", load_recipe("digits").model_dump(mode="json"))]
@@ -43,15 +49,22 @@ def test_a_recipe_by_name_by_path_and_inline(tmp_path):
         ({"space": {"network": "alexnet"}}, "space: .*'vgg', 'ebresnet'"),
         ({"space": None}, "space: this key is required"),
         ({"trials": 0}, "trials: .*greater than or equal to 1"),
-        ({"operations": {"target": "equal"}}, "operations.target"),
+        ({"space": {"network": "vgg", "width": {"low": 1, "high": 9}}}, r"space\.stages: this key is required"),
+        ({"operations": {"target": "equal"}}, "operations.target: "),
         ({"operations": {"tolerance": 0}}, "operations.tolerance: .*greater than 0"),
         (
             {"recipe": {"name": "x", "network": {"config": {"colour": 1}}, "steps": STEPS}},
             "recipe.network.config.colour",
         ),
-        ({"space": {"network": "vgg", "width": {"low": 9, "high": 8}, "stages": [{}]}}, "high=8 is below low=9"),
+        (
+            {"space": {"network": "vgg", "width": {"low": 9, "high": 8}, "stages": [{}]}},
+            r"space\.width: high=8 is below low=9",
+        ),
         ({"space": {"network": "vgg", "width": {"low": 1, "high": 999, "step": 1}, "stages": [{}]}}, "more than 128"),
-        ({**EBRESNET, "objectives": ["luts"], "training": None}, "has no hardware estimates"),
+        (
+            {**EBRESNET, "objectives": ["luts"], "training": None},
+            "stream is real has no hardware estimates; set `stream: integer`",
+        ),
         ({**EBRESNET, "recipe": "digits", "training": None, "hardware": None}, "the recipe's network is vgg"),
     ],
 )

@@ -80,7 +80,7 @@ def test_the_whole_loss_has_all_parts():
     loss, whole = task(x, target)
     assert loss == whole
     task.step = StepConfig(name="x", epochs=1, balance=0.5)
-    assert (task(x, target)[1] - loss).item() == pytest.approx(0.5 * float(balance(task.network)), rel=1e-3)
+    assert (task(x, target)[1] - loss).item() == pytest.approx(0.5 * balance(task.network).item(), rel=1e-3)
     task.teacher = Teacher(network(), TeacherConfig(step="x"), 1.0)
     assert task(x, target)[1] > whole
     assert np.isfinite(task(x, target)[1].item())
