@@ -111,8 +111,8 @@ def search(
         raise SearchError(f"the number of trials must be at least 1, not {wanted}")
     if spec.training is not None and workers_at is None and evaluate is evaluate_here:
         load_images(spec.recipe, None if data is None else Path(data))  # else each trial would fail by them
-    _make_folder(folder)
-    with locked(folder), workers(workers_at, evaluate) as pool:
+    _check_folder(folder)
+    with workers(workers_at, evaluate) as pool, locked(_made(folder)):
         study, storage = _open(folder, spec)
         loop = _Loop(study, spec, folder, wanted, pool, None if data is None else str(data), on_trial)
         try:
@@ -137,15 +137,22 @@ def search(
         return SearchResult(folder, spec, tuple(records), tuple(front(records, spec)), recipes)
 
 
-def _make_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     try:
         if folder.exists() and not folder.is_dir():
             raise SearchError(f"the output {folder} is a file; choose a folder")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / STORAGE).exists():
             raise SearchError(f"the output folder {folder} is not empty and holds no search; choose another")
+    except OSError as error:
+        raise SearchError(f"cannot read the output folder {folder}: {error.strerror}") from None
+
+
+def _made(folder: Path) -> Path:
+    try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SearchError(f"cannot write to the output folder {folder}: {error.strerror}") from None
+    return folder
 
 
 def _identity(spec: SearchSpec) -> dict[str, Any]:

@@ -81,3 +81,5 @@ def test_no_scheduler_no_workers_no_dask(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SearchError, match=r"pip install 'bitexpert\[cluster\]'"):
         search(spec(), tmp_path / "c", workers_at="tcp://127.0.0.1:9", evaluate=figures)
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "c").exists()
