@@ -272,6 +272,11 @@ STUDIES = {
             replace(_CIFAR, epochs=24, augment={"flip": True, "shift": 2}), "plain", "es-g", "experts", "es-g-experts"
         )
     ],
+    # a network with too few weights for its images, trained for long, gates to the end
+    "cifar-10-narrow": [
+        replace(variant, gate_epochs=None)
+        for variant in _main_variants(replace(_CIFAR, blocks=_layers((8, 8, 16, 16), (0, 1)), epochs=72, held_out=0.2))
+    ],
     "stream-ebresnet": _streams("ebresnet", structure="1111-0.25-2:2:2:2", stem="cifar", experts=1),
     "stream-resnet": _streams("es-resnet-20", blocks=[1, 1, 1], tau=2, es_groups=2),
 }
