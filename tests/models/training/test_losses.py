@@ -88,4 +88,4 @@ def test_the_whole_loss_has_all_parts():
 
 def test_the_learned_scale_starts_so_that_scores_are_about_one():
     model = network()
-    assert float(TrainingTask(model).log_scale.exp()) == pytest.approx(model.head.in_features**-0.5)
+    assert TrainingTask(model).log_scale.exp().item() == pytest.approx(model.head.in_features**-0.5)
